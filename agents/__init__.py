@@ -1,1 +1,72 @@
+"""Agents: what turns observations into BUY/SELL/HOLD signals; names load their module on first use."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from quantum_trader.envs.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from quantum_trader.agents.arbiter import Arbiter as Arbiter
+    from quantum_trader.agents.arbiter_folder import load_arbiter as load_arbiter
+    from quantum_trader.agents.arbiter_settings import (
+        ArbiterSettings as ArbiterSettings,
+        GateSettings as GateSettings,
+    )
+    from quantum_trader.agents.baselines import (
+        AlwaysHold as AlwaysHold,
+        BuyAndHold as BuyAndHold,
+        CoinFlip as CoinFlip,
+        EmaCross as EmaCross,
+        Momentum as Momentum,
+        PriorClass as PriorClass,
+    )
+    from quantum_trader.agents.calibration import (
+        TemperatureScaling as TemperatureScaling,
+        fit_temperature as fit_temperature,
+    )
+    from quantum_trader.agents.decision import Decision as Decision, Decisions as Decisions, Vote as Vote
+    from quantum_trader.agents.folder import (
+        ModelFolder as ModelFolder,
+        Provenance as Provenance,
+        load_model_folder as load_model_folder,
+        save_model_folder as save_model_folder,
+    )
+    from quantum_trader.agents.live import Signal as Signal, SignalMeta as SignalMeta
+    from quantum_trader.agents.logistic import LogisticAgent as LogisticAgent
+    from quantum_trader.agents.ppo_agent import PPOAgent as PPOAgent
+    from quantum_trader.agents.signals import Agent as Agent, ModelInputs as ModelInputs, Signals as Signals
+    from quantum_trader.agents.xgboost_agent import XGBoostAgent as XGBoostAgent
+
+_MODULES = {
+    "Arbiter": "arbiter",
+    "ArbiterSettings": "arbiter_settings",
+    "Decision": "decision",
+    "Decisions": "decision",
+    "GateSettings": "arbiter_settings",
+    "PPOAgent": "ppo_agent",
+    "Signal": "live",
+    "SignalMeta": "live",
+    "Vote": "decision",
+    "load_arbiter": "arbiter_folder",
+    "Agent": "signals",
+    "AlwaysHold": "baselines",
+    "BuyAndHold": "baselines",
+    "CoinFlip": "baselines",
+    "EmaCross": "baselines",
+    "LogisticAgent": "logistic",
+    "ModelFolder": "folder",
+    "ModelInputs": "signals",
+    "Momentum": "baselines",
+    "PriorClass": "baselines",
+    "Provenance": "folder",
+    "Signals": "signals",
+    "TemperatureScaling": "calibration",
+    "XGBoostAgent": "xgboost_agent",
+    "fit_temperature": "calibration",
+    "load_model_folder": "folder",
+    "save_model_folder": "folder",
+}
+"""Public name -> the module of this package that defines it."""
+
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Floats = NDArray[np.float64]
 Milliseconds = NDArray[np.int64]
@@ -97,7 +100,9 @@ class Bars:
         return sha.hexdigest()
 
     def to_frame(self) -> pd.DataFrame:
-        """A DataFrame with a UTC `timestamp` column; `read_frame` turns it back into equal `Bars`."""
+        """A DataFrame with a UTC `timestamp` column; `bars_from_frame` turns it back into equal `Bars`."""
+        import pandas as pd
+
         columns = {field.name: getattr(self, field.name) for field in fields(self)[3:]}
         moments = pd.to_datetime(self.timestamp, unit="ms", utc=True)
         return pd.DataFrame({"timestamp": moments, **columns})

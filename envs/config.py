@@ -7,6 +7,7 @@ import enum
 import types
 import typing
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from quantum_trader.envs.errors import ConfigError
@@ -20,6 +21,8 @@ def to_plain(value: Any) -> Any:
         return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, enum.Enum):
         return value.value
+    if isinstance(value, Path):
+        return str(value)
     if isinstance(value, (list, tuple)):
         return [to_plain(item) for item in value]
     if isinstance(value, Mapping):
@@ -56,6 +59,8 @@ def from_plain(kind: type[Config], value: Any, *, where: str) -> Config:
 
 
 def _convert(hint: Any, value: Any, *, where: str) -> Any:
+    if hint is Any:
+        return value
     origin = typing.get_origin(hint)
     if origin is typing.Annotated:
         return _convert(typing.get_args(hint)[0], value, where=where)
@@ -65,11 +70,15 @@ def _convert(hint: Any, value: Any, *, where: str) -> Any:
         return _expect(value in typing.get_args(hint), value, f"one of {typing.get_args(hint)}", where)
     if origin in (tuple, list):
         return _convert_sequence(hint, value, where=where)
+    if origin in (dict, Mapping):
+        return _convert_mapping(typing.get_args(hint), value, where=where)
     if dataclasses.is_dataclass(hint):
         return from_plain(typing.cast(type[Any], hint), value, where=where)
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         _expect(value in {member.value for member in hint}, value, f"a value of {hint.__name__}", where)
         return hint(value)
+    if hint is Path:
+        return Path(_expect(isinstance(value, str), value, "a path", where))
     if hint is float:
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         return float(_expect(number, value, "a number", where))
@@ -102,6 +111,11 @@ def _convert_sequence(hint: Any, value: Any, *, where: str) -> Any:
         _expect(len(value) == len(arguments), value, f"a list of {len(arguments)}", where)
         items = [_convert(kind, item, where=where) for kind, item in zip(arguments, value, strict=True)]
     return items if typing.get_origin(hint) is list else tuple(items)
+
+
+def _convert_mapping(arguments: tuple[Any, ...], value: Any, *, where: str) -> Any:
+    _expect(isinstance(value, Mapping), value, "an object", where)
+    return {key: _convert(arguments[1], item, where=f"{where}: {key}") for key, item in value.items()}
 
 
 def _expect(condition: bool, value: Any, expected: str, where: str) -> Any:

@@ -1,1 +1,111 @@
+"""Labels, purged splits, datasets and the fitting of agents; names load their module on first use."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from quantum_trader.envs.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from quantum_trader.train.arbiter import (
+        fit_arbiter as fit_arbiter,
+    )
+    from quantum_trader.train.arbiter_config import (
+        ArbiterConfig as ArbiterConfig,
+    )
+    from quantum_trader.train.data_config import (
+        DataConfig as DataConfig,
+        LabelConfig as LabelConfig,
+        SplitConfig as SplitConfig,
+        WeightConfig as WeightConfig,
+    )
+    from quantum_trader.train.dataset import (
+        Batch as Batch,
+        PooledDataset as PooledDataset,
+    )
+    from quantum_trader.train.labels import (
+        Labels as Labels,
+        choose_barrier as choose_barrier,
+        triple_barrier as triple_barrier,
+    )
+    from quantum_trader.train.logistic import (
+        fit_logistic as fit_logistic,
+    )
+    from quantum_trader.train.ppo import (
+        fit_ppo as fit_ppo,
+    )
+    from quantum_trader.train.ppo_config import (
+        PPOConfig as PPOConfig,
+    )
+    from quantum_trader.train.ppo_extractor import (
+        TableExtractor as TableExtractor,
+        TFTFeaturesExtractor as TFTFeaturesExtractor,
+    )
+    from quantum_trader.train.ppo_table import (
+        EncodedMarket as EncodedMarket,
+        encode_market as encode_market,
+    )
+    from quantum_trader.train.prepare import (
+        Prepared as Prepared,
+        prepare as prepare,
+    )
+    from quantum_trader.train.splits import (
+        Cuts as Cuts,
+        Splits as Splits,
+        calendar_cuts as calendar_cuts,
+        split_markets as split_markets,
+        split_rows as split_rows,
+    )
+    from quantum_trader.train.tft import (
+        fit_tft as fit_tft,
+    )
+    from quantum_trader.train.tft_config import (
+        TFTTrainConfig as TFTTrainConfig,
+    )
+    from quantum_trader.train.tree_config import (
+        LogisticConfig as LogisticConfig,
+        XGBoostConfig as XGBoostConfig,
+    )
+    from quantum_trader.train.weights import (
+        overlap_weights as overlap_weights,
+    )
+    from quantum_trader.train.xgboost import (
+        fit_xgboost as fit_xgboost,
+    )
+
+_MODULES = {
+    "ArbiterConfig": "arbiter_config",
+    "Batch": "dataset",
+    "Cuts": "splits",
+    "DataConfig": "data_config",
+    "EncodedMarket": "ppo_table",
+    "LabelConfig": "data_config",
+    "Labels": "labels",
+    "LogisticConfig": "tree_config",
+    "PPOConfig": "ppo_config",
+    "PooledDataset": "dataset",
+    "Prepared": "prepare",
+    "SplitConfig": "data_config",
+    "Splits": "splits",
+    "TFTFeaturesExtractor": "ppo_extractor",
+    "TFTTrainConfig": "tft_config",
+    "TableExtractor": "ppo_extractor",
+    "WeightConfig": "data_config",
+    "XGBoostConfig": "tree_config",
+    "calendar_cuts": "splits",
+    "choose_barrier": "labels",
+    "encode_market": "ppo_table",
+    "fit_arbiter": "arbiter",
+    "fit_logistic": "logistic",
+    "fit_ppo": "ppo",
+    "fit_tft": "tft",
+    "fit_xgboost": "xgboost",
+    "overlap_weights": "weights",
+    "prepare": "prepare",
+    "split_markets": "splits",
+    "split_rows": "splits",
+    "triple_barrier": "labels",
+}
+"""Public name -> the module of this package that defines it."""
+
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -1,0 +1,41 @@
+# Everything runs in .venv, which `make` builds on first use from an interpreter >= 3.11 and a package index.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	  "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
+BIN := .venv/bin
+READY := .venv/.ready
+WORKERS ?= 2
+
+.PHONY: demo test test-all lint format bench clean
+
+# The main job on the embedded real sample: train, evaluate, write the report.
+demo: $(READY)
+	$(BIN)/quantum-trader run --name demo
+
+test: $(READY)
+	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow"
+
+test-all: $(READY)
+	$(BIN)/python -m pytest -q -n $(WORKERS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# torch goes first and by its exact version, so that no other package picks a build for it.
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "quantum-trader needs Python >= 3.11; none was found on PATH."; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@

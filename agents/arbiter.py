@@ -1,0 +1,279 @@
+"""The Arbiter: calibrated TFT and PPO pooled, gated, with XGBoost behind them and HOLD behind that."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor, TimeoutError as FutureTimeout
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from quantum_trader.agents.arbiter_settings import ArbiterSettings, GateSettings
+from quantum_trader.agents.decision import Decision, Decisions
+from quantum_trader.agents.history import BarLike, LiveHistories
+from quantum_trader.agents.live import INSUFFICIENT_HISTORY
+from quantum_trader.agents.pool import log_opinion_pool
+from quantum_trader.agents.signals import Agent, ModelInputs, Signals
+from quantum_trader.envs.actions import Action
+from quantum_trader.envs.bars import Bars
+from quantum_trader.envs.contract import FuturesContract
+from quantum_trader.envs.scaler import FeatureScaler
+
+if TYPE_CHECKING:
+    from quantum_trader.agents.ppo_agent import PPOAgent
+    from quantum_trader.agents.tft.agent import TFTAgent
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Opinion:
+    """What TFT and PPO say together; rows that are not finite are left to the fallback."""
+
+    signals: Signals
+    source: str
+    votes: dict[str, NDArray[np.float32]]
+
+
+class Arbiter:
+    """Combines the agents' signals into one decision per symbol, and never raises for a model's fault.
+
+    The TFT's and PPO's calibrated probabilities are pooled (`log_opinion_pool`), one encoder pass serving
+    both. If P(HOLD) reaches the hold threshold, or the directional confidence stays below the confidence
+    threshold, the decision is HOLD; else the likelier direction. Where the TFT is missing, fails, is too
+    slow, answers NaN, or is outside its training distribution, XGBoost decides by its own gate; where
+    XGBoost fails too the decision is HOLD. Every decision says who decided and why.
+
+    Args:
+        tft, ppo, fallback: the members; None where missing.
+        settings: pool, gates and limits.
+        scaler: fitted on training rows, the members' own.
+        problems: why members are missing, for `problems`.
+        contracts: contract by symbol for live use; guessed from the symbol's name where not given.
+        step_ms: length of a bar in live use, milliseconds.
+    """
+
+    name = "arbiter"
+
+    def __init__(
+        self,
+        *,
+        tft: TFTAgent | None,
+        ppo: PPOAgent | None,
+        fallback: Agent | None,
+        settings: ArbiterSettings,
+        scaler: FeatureScaler,
+        problems: Iterable[str] = (),
+        model_hash: str = "",
+        contracts: Mapping[str, FuturesContract] | None = None,
+        step_ms: int = 3_600_000,
+    ) -> None:
+        self.tft = tft
+        self.ppo = ppo
+        self.fallback = fallback
+        self.settings = settings
+        self.scaler = scaler
+        self.problems = tuple(problems)
+        self.model_hash = model_hash
+        self.histories = LiveHistories(contracts=contracts, step_ms=step_ms)
+        self._worker: ThreadPoolExecutor | None = None
+
+    def with_confidence_threshold(self, threshold: float) -> Arbiter:
+        """The same Arbiter, with empty histories, and a fixed confidence threshold for both sources."""
+        fixed = {"confidence_threshold": threshold, "rule": "fixed by the user"}
+        settings = replace(
+            self.settings,
+            primary=replace(self.settings.primary, **fixed),  # type: ignore[arg-type]
+            fallback=replace(self.settings.fallback, **fixed),  # type: ignore[arg-type]
+        )
+        return Arbiter(
+            tft=self.tft,
+            ppo=self.ppo,
+            fallback=self.fallback,
+            settings=settings,
+            scaler=self.scaler,
+            problems=self.problems,
+            model_hash=self.model_hash,
+        )
+
+    def add_to_history(self, symbol: str, bars: BarLike | Iterable[BarLike] | pd.DataFrame | Bars) -> int:
+        """Append bars without deciding; see `LiveHistories.extend`."""
+        return self.histories.extend(symbol, bars)
+
+    def decide(self, symbol: str, bar: BarLike) -> Decision:
+        """Append one closed bar of `symbol` and decide.
+
+        Raises:
+            DataError: the bar is incomplete or contradicts itself; the history is then as it was.
+        """
+        return self.decide_batch({symbol: bar})[symbol]
+
+    def decide_batch(self, bars: Mapping[str, BarLike]) -> dict[str, Decision]:
+        """Append one closed bar per symbol and decide for all of them in one pass through the models."""
+        started = time.perf_counter()
+        arrivals = {symbol: self.histories.add(symbol, bar) for symbol, bar in bars.items()}
+        ready = [name for name in bars if arrivals[name].accepted and self.histories[name].ready]
+        answers = {name: self._waiting(name, arrivals[name].reason) for name in bars if name not in ready}
+        if ready:
+            inputs = self.histories.inputs(ready, self.scaler)
+            decisions = self.decide_inputs(inputs, budget_ms=self.settings.latency_budget_ms)
+            answers |= {name: self._decision(name, decisions, row) for row, name in enumerate(ready)}
+        elapsed = (time.perf_counter() - started) * 1000
+        return {name: replace(answers[name], latency_ms=elapsed) for name in bars}
+
+    def decide_inputs(self, inputs: ModelInputs, *, budget_ms: float = 0.0) -> Decisions:
+        """Decide for a batch of observations: no history, no state; what backtests and live calls share.
+
+        Args:
+            inputs: `B` observations.
+            budget_ms: milliseconds the TFT and PPO have before XGBoost answers; 0 waits for ever.
+        """
+        doubt = self._doubts(inputs)
+        opinion, failure = None, "out of distribution"
+        if not doubt.all():
+            opinion, failure = self._consult_primary(inputs, budget_ms)
+        if opinion is not None:
+            doubt |= ~np.isfinite(opinion.signals.probabilities).all(axis=1)
+        fallback_rows = np.ones(len(inputs), dtype=bool) if opinion is None else doubt
+        backup, backup_failure = self._consult_fallback(inputs) if fallback_rows.any() else (None, "")
+        return self._merge(inputs, opinion, failure, fallback_rows, backup, backup_failure)
+
+    def signals(self, inputs: ModelInputs) -> Signals:
+        """The deciding sources' probabilities before the gate (the Agent protocol)."""
+        return self.decide_inputs(inputs).signals
+
+    def _doubts(self, inputs: ModelInputs) -> NDArray[np.bool_]:
+        """bool [B]: too many values of the window stand at the clip bounds the scaler learnt in training."""
+        clipped = np.abs(inputs.windows) >= self.scaler.clip
+        return np.asarray(clipped.mean(axis=(1, 2)) > self.settings.clipped_share_limit)
+
+    def _consult_primary(self, inputs: ModelInputs, budget_ms: float) -> tuple[_Opinion | None, str]:
+        if self.tft is None:
+            return None, "TFT not available"
+        try:
+            if budget_ms <= 0:
+                return self._ask_primary(inputs), ""
+            if self._worker is None:
+                self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="arbiter")
+            return self._worker.submit(self._ask_primary, inputs).result(timeout=budget_ms / 1000), ""
+        except FutureTimeout:
+            return None, f"TFT took longer than {budget_ms:g} ms"
+        except Exception as error:
+            # A bot must get an answer whatever a model does; the fault is logged and named in the reason.
+            _log.exception("the TFT failed; the fallback decides")
+            return None, f"TFT failed ({type(error).__name__})"
+
+    def _ask_primary(self, inputs: ModelInputs) -> _Opinion:
+        assert self.tft is not None
+        signals, embedding = self.tft.signals_and_embedding(inputs)
+        votes = {"tft": signals.probabilities}
+        if self.ppo is not None:
+            try:
+                votes["ppo"] = self.ppo.probabilities(embedding, inputs.account)
+            except Exception:
+                _log.exception("the PPO policy failed; the TFT decides alone")
+        if "ppo" not in votes or not np.isfinite(votes["ppo"]).all():
+            return _Opinion(signals=signals, source="tft", votes={"tft": signals.probabilities})
+        weights = (self.settings.tft_weight, self.settings.ppo_weight)
+        pooled = log_opinion_pool((votes["tft"], votes["ppo"]), weights, self.settings.bias)
+        return _Opinion(signals=replace(signals, probabilities=pooled), source="tft+ppo", votes=votes)
+
+    def _consult_fallback(self, inputs: ModelInputs) -> tuple[Signals | None, str]:
+        if self.fallback is None:
+            return None, "XGBoost not available"
+        try:
+            signals = self.fallback.signals(inputs)
+        except Exception as error:
+            _log.exception("XGBoost failed; the decision is HOLD")
+            return None, f"XGBoost failed ({type(error).__name__})"
+        if not np.isfinite(signals.probabilities).all():
+            return None, "XGBoost answered NaN"
+        return signals, ""
+
+    def _merge(
+        self,
+        inputs: ModelInputs,
+        opinion: _Opinion | None,
+        failure: str,
+        fallback_rows: NDArray[np.bool_],
+        backup: Signals | None,
+        backup_failure: str,
+    ) -> Decisions:
+        """Put together each row's probabilities, action, source and reason."""
+        count = len(inputs)
+        probabilities = np.tile(np.array([1.0, 0.0, 0.0], dtype=np.float32), (count, 1))
+        actions = np.full(count, Action.HOLD, dtype=np.int8)
+        source, reason = ["none"] * count, [""] * count
+        out_of_range = self._doubts(inputs)
+        for row in range(count):
+            cause = failure or ("out of distribution" if out_of_range[row] else "TFT answered NaN")
+            if opinion is not None and not fallback_rows[row]:
+                probabilities[row], source[row] = opinion.signals.probabilities[row], opinion.source
+                actions[row], reason[row] = _gate(probabilities[row], self.settings.primary)
+            elif backup is not None:
+                probabilities[row], source[row] = backup.probabilities[row], "xgboost"
+                actions[row], why = _gate(probabilities[row], self.settings.fallback)
+                reason[row] = f"{cause}: {why}"
+            else:
+                reason[row] = f"{cause}; {backup_failure}"
+        votes = {} if opinion is None else dict(opinion.votes)
+        if backup is not None:
+            votes["xgboost"] = backup.probabilities
+        explained = opinion.signals if opinion is not None else backup
+        return Decisions(
+            actions=actions,
+            signals=replace(explained or Signals(probabilities=probabilities), probabilities=probabilities),
+            source=tuple(source),
+            reason=tuple(reason),
+            votes=votes,
+        )
+
+    def _waiting(self, symbol: str, refusal: str) -> Decision:
+        history = self.histories[symbol]
+        return Decision(
+            symbol=symbol,
+            action=Action.HOLD,
+            confidence=0.0,
+            hold_probability=1.0,
+            source="none",
+            reason=refusal if history.ready and refusal else INSUFFICIENT_HISTORY,
+            timestamp=history.last_timestamp,
+            warming_up=True,
+            model_hash=self.model_hash,
+        )
+
+    def _decision(self, symbol: str, decisions: Decisions, row: int) -> Decision:
+        signals, history = decisions.signals, self.histories[symbol]
+        answered = decisions.source[row] != "none"
+        by_tft = answered and decisions.source[row] != "xgboost"
+        return Decision(
+            symbol=symbol,
+            action=Action(int(decisions.actions[row])),
+            confidence=float(signals.directional_confidence[row]) if answered else 0.0,
+            hold_probability=float(signals.probabilities[row, Action.HOLD]),
+            source=decisions.source[row],
+            reason=decisions.reason[row],
+            timestamp=history.last_timestamp,
+            votes=decisions.vote(row),
+            quantiles=signals.quantiles[row] if by_tft and signals.quantiles is not None else None,
+            attention=signals.attention[row] if by_tft and signals.attention is not None else None,
+            importances=signals.importances[row] if by_tft and signals.importances is not None else None,
+            warming_up=history.warming_up,
+            model_hash=self.model_hash,
+        )
+
+
+def _gate(probabilities: NDArray[np.float32], gate: GateSettings) -> tuple[Action, str]:
+    """The action a source's probabilities lead to, and why."""
+    hold, buy, sell = (float(value) for value in probabilities)
+    if hold >= gate.hold_threshold:
+        return Action.HOLD, f"quiet market expected (P(HOLD) {hold:.2f})"
+    confidence = max(buy, sell) / max(buy + sell, 1e-12)
+    if confidence < gate.confidence_threshold:
+        return Action.HOLD, f"confidence {confidence:.3f} below {gate.confidence_threshold:.3f}"
+    return (Action.BUY if buy >= sell else Action.SELL), f"confidence {confidence:.3f}"

@@ -1,0 +1,37 @@
+"""The Arbiter's numbers: fitted on validation rows, kept beside the models they were fitted for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateSettings:
+    """When a source's probabilities become BUY or SELL."""
+
+    hold_threshold: float = 0.4
+    """P(HOLD) from which on the answer is HOLD; lowering it makes the source quieter."""
+    confidence_threshold: float = 0.5
+    """Directional confidence below which the answer is HOLD; 0.5 lets every direction through."""
+    rule: str = "not fitted"
+    """In words, how `confidence_threshold` came about."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArbiterSettings:
+    """How members are combined, gated and doubted."""
+
+    tft_weight: float = 1.0
+    """Exponent of the TFT's probabilities in the pool; 0 silences it."""
+    ppo_weight: float = 0.0
+    """Exponent of the PPO policy's probabilities in the pool; 0 silences it."""
+    bias: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Added to the pooled log-probabilities of HOLD, BUY, SELL."""
+    primary: GateSettings = GateSettings()
+    """Gate of the pooled TFT and PPO probabilities."""
+    fallback: GateSettings = GateSettings()
+    """Gate of XGBoost when it has to answer alone."""
+    latency_budget_ms: float = 250.0
+    """Milliseconds the TFT and PPO have for one call before XGBoost answers; 0 waits for ever."""
+    clipped_share_limit: float = 0.25
+    """Share of a window's values at the scaler's clip bounds above which it is out of distribution."""

@@ -1,0 +1,49 @@
+"""Number format and threads of a pass through the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+
+from quantum_trader.envs.errors import ConfigError
+
+Precision = Literal["auto", "bf16", "fp32"]
+
+
+def has_native_bf16() -> bool:
+    """Whether this CPU multiplies bfloat16 matrices in hardware (AMX tiles or AVX512-BF16).
+
+    Without it bfloat16 is emulated and slower than float32. The probes are private to PyTorch: where a
+    version lacks one, the answer is no.
+    """
+    probes = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(bool(getattr(torch.cpu, probe, lambda: False)()) for probe in probes)
+
+
+def use_bf16(precision: Precision) -> bool:
+    """Resolve "auto": bfloat16 where the CPU has it natively."""
+    if precision not in ("auto", "bf16", "fp32"):
+        raise ConfigError(f"precision must be auto, bf16 or fp32, found {precision!r}.")
+    return has_native_bf16() if precision == "auto" else precision == "bf16"
+
+
+def autocast(bf16: bool) -> Any:
+    """Context in which matrix products run in bfloat16 if `bf16`; softmax, heads and losses stay float32."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=bf16)
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Run with `count` torch threads and restore the former number; 0 leaves it as it is."""
+    before = torch.get_num_threads()
+    if count in (0, before):
+        yield
+        return
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,148 @@
+"""Compiled loops over many accounts: opening them, and one bar for each."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantum_trader.envs.account import account_step
+from quantum_trader.envs.jit import jit
+from quantum_trader.envs.layout import ACCOUNT, QUOTE, RULES, TRADE_LOG, Matrix
+from quantum_trader.envs.observe import account_features
+
+Floats = NDArray[np.float64]
+Floats32 = NDArray[np.float32]
+Indices = NDArray[np.int64]
+
+
+@jit
+def open_accounts(
+    accounts: Matrix, which: Indices, rows: Indices, markets: Indices, lengths: Indices, rules: Matrix
+) -> None:
+    """Start new episodes.
+
+    Args:
+        accounts: float64 [N, fields of `Account`], changed in place.
+        which: int64 [K], the accounts that start.
+        rows: int64 [K], the bar at whose close each takes its first decision.
+        markets: int64 [K], the market of that bar.
+        lengths: int64 [K], steps until truncation, 0 for no limit.
+        rules: float64 [markets, fields of `Rules`].
+    """
+    every, rule = accounts.view(ACCOUNT), rules.view(RULES)
+    for k in range(len(which)):
+        accounts[which[k]] = 0.0
+        account = every[which[k], 0]
+        balance = rule[markets[k], 0].initial_balance
+        account.row = rows[k]
+        account.market = markets[k]
+        account.length = lengths[k]
+        account.balance = balance
+        account.equity = balance
+        account.peak = balance
+        account.entry_row = -1.0
+        account.intent_1 = math.nan
+        account.intent_2 = math.nan
+
+
+@jit
+def step_accounts(accounts: Matrix, actions: Floats, bars: Matrix, rules: Matrix, logs: Matrix) -> None:
+    """One bar for every account that is not finished; finished ones stay as they are, their reward 0.
+
+    Args:
+        accounts: float64 [N, fields of `Account`], changed in place.
+        actions: float64 [N].
+        bars: float64 [rows, fields of `Quote`].
+        rules: float64 [markets, fields of `Rules`].
+        logs: float64 [1, fields of `TradeLog`]: the trades closed by the last account, of use where N is 1.
+    """
+    every, quotes, rule = accounts.view(ACCOUNT), bars.view(QUOTE), rules.view(RULES)
+    log = logs.view(TRADE_LOG)[0, 0]
+    for i in range(len(accounts)):
+        account = every[i, 0]
+        if account.terminated == 0.0 and account.truncated == 0.0:
+            row = int(account.row)
+            fixed = rule[int(account.market), 0]
+            account_step(account, actions[i], quotes[row, 0], quotes[row + 1, 0], fixed, log, False)
+        else:
+            account.reward = 0.0
+
+
+@jit
+def step_single(
+    accounts: Matrix,
+    actions: Floats,
+    bars: Matrix,
+    rules: Matrix,
+    logs: Matrix,
+    history: Matrix,
+    features: Floats32,
+) -> None:
+    """`step_accounts` for one account, which also keeps its history and describes it.
+
+    Args:
+        accounts: float64 [1, fields of `Account`].
+        actions, bars, rules, logs: as `step_accounts`.
+        history: float64 [steps + 1, fields of `Account`]; the row of this step is written.
+        features: float32 [1, ACCOUNT_SIZE], written.
+    """
+    step_accounts(accounts, actions, bars, rules, logs)
+    account = accounts.view(ACCOUNT)[0, 0]
+    bar, rule = bars.view(QUOTE)[int(account.row), 0], rules.view(RULES)[int(account.market), 0]
+    account_features(account, bar, rule, features[0])
+    history[int(account.step)] = accounts[0]
+
+
+@jit
+def replay_actions(
+    accounts: Matrix,
+    actions: Floats,
+    bars: Matrix,
+    rules: Matrix,
+    logs: Matrix,
+    trades: Matrix,
+    first: int,
+    history: Matrix,
+    flatten: bool,
+) -> int:
+    """A pass over bars with actions known beforehand, for one account.
+
+    Long gaps are crossed without a position: it is closed before the gap, and what follows is not traded
+    until a window is complete again. An account that terminates trades no more.
+
+    Args:
+        accounts: float64 [1, fields of `Account`], opened at row `first`.
+        actions: float64 [n], action at the close of each bar from `first` on; the last one is never used.
+        bars, rules, logs: as `step_accounts`.
+        trades: float64 [capacity, fields of `Trade`].
+        first: row of the first decision.
+        history: float64 [n, fields of `Account`], the account after each bar.
+        flatten: close what is open at the last bar.
+
+    Returns:
+        Number of bars until termination, n if there was none.
+    """
+    account, rule = accounts.view(ACCOUNT)[0, 0], rules.view(RULES)[0, 0]
+    quotes, log = bars.view(QUOTE), logs.view(TRADE_LOG)[0, 0]
+    width, closed = trades.shape[1], 0
+    bars_done = len(actions)
+    history[0] = accounts[0]
+    for k in range(1, len(actions)):
+        last, bar = quotes[first + k - 1, 0], quotes[first + k, 0]
+        if account.terminated == 0.0 and last.open_ended == 1.0:
+            final = k + 1 == len(actions)
+            close_out = flatten if final else bar.open_ended == 0.0
+            account_step(account, actions[k - 1], last, bar, rule, log, close_out)
+            for trade in range(int(log.count)):
+                trades[closed] = logs[0, 1 + trade * width : 1 + (trade + 1) * width]
+                closed += 1
+            if account.terminated == 1.0:
+                bars_done = k + 1
+        else:
+            account.row = first + k
+            account.reward = 0.0
+        account.truncated = 0.0
+        history[k] = accounts[0]
+    return bars_done

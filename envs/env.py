@@ -1,0 +1,351 @@
+"""`FuturesTradingEnv`: one account trading one of several markets, as a Gymnasium environment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pandas as pd
+from gymnasium.error import InvalidAction, ResetNeeded
+from numpy.typing import NDArray
+
+from quantum_trader.envs.batch import open_accounts, step_single
+from quantum_trader.envs.env_config import EnvConfig
+from quantum_trader.envs.errors import ConfigError
+from quantum_trader.envs.joined import JoinedMarkets, join_markets
+from quantum_trader.envs.layout import ACCOUNT, QUOTE, TRADE, TRADE_LOG, Account, Matrix, matrix, records
+from quantum_trader.envs.market import Market, sample_market
+from quantum_trader.envs.observe import ACCOUNT_SIZE, gather_accounts
+from quantum_trader.envs.position import mark_at_close
+from quantum_trader.envs.records import (
+    COLUMN,
+    INFO_END,
+    account_info,
+    history_frame,
+    open_trade,
+    trades_frame,
+)
+from quantum_trader.envs.spaces import action_space, observation_space
+
+Floats32 = NDArray[np.float32]
+Observation = dict[str, Floats32] | Floats32
+
+_FIRST = np.zeros(1, dtype=np.int64)
+_REWARD, _TERMINATED, _TRUNCATED = (COLUMN[name] for name in ("reward", "terminated", "truncated"))
+
+
+class FuturesTradingEnv(gymnasium.Env[Any, Any]):
+    """One account trading one futures contract, bar by bar, with isolated margin.
+
+    ## Description
+    The agent sees the last 60 closed bars and its account, and buys or sells. Fills, fees, slippage, funding,
+    margin brackets and liquidation follow the contract's rules (`quantum_trader.envs.rules` cites them). With
+    several markets, each episode trades one of them.
+
+    ## Action space
+    `config.actions` chooses one of three.
+
+    "order" (default), `Discrete(3)`: the position moves by one unit and stays within +-`max_units`.
+
+    | number | action | flat | long one unit | short one unit |
+    |---|---|---|---|---|
+    | 0 | HOLD | stays flat | stays long | stays short |
+    | 1 | BUY | opens a long | adds a unit, or nothing at `max_units` | covers: flat |
+    | 2 | SELL | opens a short | closes: flat | adds a unit, or nothing at `max_units` |
+
+    "target", `Discrete(2 max_units + 1)`: number n wants n - `max_units` units; a change of sign closes the
+    old position and opens the new one at the same open.
+
+    "continuous", `Box(-1, 1, (1,))`: the wanted notional as a share of leverage x equity; a changed number
+    resizes the whole position, an unchanged one trades nothing.
+
+    One unit is worth `leverage` x equity / `max_units` at the close the decision was taken on: gains
+    compound. Units already held keep their size; HOLD never rebalances. An order is cut to what the free
+    balance can margin (initial margin and fee; unrealised profit does not count) and to the notional that
+    the venue allows at this leverage, rounded down to the lot, and not placed below the minimum notional.
+    Orders that only close are never refused.
+
+    ## Observation space
+    `Dict(window, account, context)`, all float32; with `observe_account=False` the bare window. The window
+    and the context never depend on the position.
+
+    "window", `Box(-c, c, (60, 14))`: scaled features (`quantum_trader.envs.features`), oldest bar first, c
+    the scaler's clip. "context", `Box((CONTEXT_SIZE,))`: static numbers and calendar ahead
+    (`quantum_trader.envs.context`). "account", `Box((10,))`, P the mark at the close, E the equity:
+
+    | index | name | formula | range | flat |
+    |---|---|---|---|---|
+    | 0 | position | units / max_units | [-1, 1] | 0 |
+    | 1 | unrealised_pnl | unrealised pnl / E, clipped | [-1, 1] | 0 |
+    | 2 | exposure | signed quantity x P / (leverage x E), clipped | [-2, 2] | 0 |
+    | 3 | margin_ratio | maintenance margin / (margin + unrealised pnl); 1 is liquidation | [0, 1] | 0 |
+    | 4 | liquidation_distance | distance from P to the liquidation price / P | [0, 1] | 1 |
+    | 5 | bars_in_position | n / (n + 24), n counting the bar of the fill as 1 | [0, 1) | 0 |
+    | 6 | time_to_funding | share of the funding interval left; 1 if none is known | [0, 1] | same |
+    | 7 | drawdown | 1 - E / highest equity at a close of this episode | [0, 1] | same |
+    | 8 | stop_distance | distance from P to the stop-loss / (10 ATR); 1 if there is none | [0, 1] | 1 |
+    | 9 | target_distance | distance from P to the take-profit / (10 ATR); 1 if there is none | [0, 1] | 1 |
+
+    time_to_funding comes from the settlements seen so far and the clock, not from the schedule ahead.
+
+    ## One step
+    The decision at the close of bar t meets bar t+1 (t+1+`delay_bars`) in this order:
+
+    1. a position carried in is liquidated if the open is past its liquidation price, else closed after
+       `max_holding_bars`, else at its stop or target if the open is past them; each of these replaces the
+       order;
+    2. the order fills at the open, worse by the contract's slippage, and pays the taker fee;
+    3. if funding settles on the bar's open, the position held after the fill pays quantity x mark x rate;
+    4. inside the bar: liquidation on the mark's range, stop-loss, take-profit (at the level, as market
+       orders, with slippage and fee; distances in ATRs at entry). Of liquidation and stop the one nearer to
+       the price comes first, and both come before the target;
+    5. mark to the close, reward, end.
+
+    A liquidation takes the whole isolated margin, its clearance fee included, and no more; equity never falls
+    below zero. Where only the range of the mark price is known, its open and close are the last price's, held
+    within that range. Always:
+
+    equity = initial + gross pnl - fees - slippage - funding - liquidation costs.
+
+    ## Rewards
+    `config.reward`, see `quantum_trader.envs.rewards`: "log_equity" (default; adds up to ln(final / initial
+    equity)), "profit" (change of equity), "differential_sharpe", "drawdown_penalised".
+
+    ## Starting state
+    Flat, with `initial_balance`, at the close of the first bar from `config.start` on that has a full window
+    (after warm-up, spanning no long gap), or with `random_start` at any that leaves `episode_bars` steps.
+    `reset(options={"market": m, "bar": t})` names it instead.
+
+    ## Episode end
+    Terminated: equity at or below `equity_floor` x `initial_balance`. Truncated: `episode_bars` steps taken
+    (with `random_length` between half of them and all), the last bar before `config.stop`, or a gap ahead
+    that is too long to trade across. An open position is left open and stays marked to the close.
+
+    ## Info
+    equity, balance, position (signed base units), units, entry_price, margin, liquidation_price, bar (index
+    in the market); counted since the start: gross_pnl, fees, slippage, funding, liquidation_costs,
+    liquidations, trades. `history()` and `trades()` give the whole episode as DataFrames.
+
+    ## Arguments
+    market: one `Market`, several, or None for the embedded EURUSD sample. config: an `EnvConfig`.
+    render_mode: "ansi", "rgb_array" or "human".
+
+    ```python
+    import gymnasium as gym
+    env = gym.make("quantum_trader.envs:FuturesTrading-v0", config=EnvConfig(leverage=5))
+    ```
+
+    ## Vectorised use
+    `FuturesTradingVectorEnv` runs many accounts in one compiled loop, equal to this environment to the bit:
+    `gym.make_vec("quantum_trader.envs:FuturesTrading-v0", 64, vectorization_mode="vector_entry_point")`.
+
+    ## Version history
+    v0: first version.
+    """
+
+    metadata: dict[str, Any] = {  # noqa: RUF012 (Gymnasium declares it as an instance variable)
+        "render_modes": ["ansi", "rgb_array", "human"],
+        "render_fps": 8,
+    }
+
+    def __init__(
+        self,
+        market: Market | Sequence[Market] | None = None,
+        config: EnvConfig | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
+            known = ", ".join(self.metadata["render_modes"])
+            raise ConfigError(f"render_mode must be one of {known} or None, found {render_mode!r}.")
+        self.config = config if config is not None else EnvConfig()
+        self.render_mode = render_mode
+        self.joined: JoinedMarkets = join_markets(as_markets(market), self.config)
+        self.observation_space = observation_space(self.joined, self.config)
+        self.action_space = action_space(self.config)
+        self._accounts = matrix(1, ACCOUNT)
+        self._action = np.zeros(1)
+        self._discrete = int(getattr(self.action_space, "n", 0))
+        self._running = False
+        longest = self.config.episode_bars or int(np.diff(self.joined.offsets).max())
+        self._history = np.empty((longest + 1, self._accounts.shape[1]))
+        self._log = matrix(1, TRADE_LOG)
+        self._features = np.zeros((1, ACCOUNT_SIZE), dtype=np.float32)
+        self._bars, self._rules = self.joined.bars, self.joined.rules
+        self._table, self._context = self.joined.table, self.joined.context
+        self._trades: list[Matrix] = []
+        self._figure: Any = None
+        self._link()
+
+    def _link(self) -> None:
+        """Views on the one account, made once because making them costs more than using them."""
+        self._numbers = self._accounts[0]
+        self._account: Account = records(self._accounts, ACCOUNT)[0]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Views do not survive pickling or deep copies: make them again."""
+        self.__dict__.update(state)
+        self._link()
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start an episode; `options` may name where: {"bar": index} and {"market": index}."""
+        super().reset(seed=seed)
+        row, length = draw_start(self.joined, self.config, self.np_random)
+        if options and not options.keys().isdisjoint({"bar", "market"}):
+            row = chosen_start(self.joined, options)
+        rows = np.array([row])
+        market = self.joined.market_of(rows)
+        lengths = np.array([length])
+        open_accounts(self._accounts, _FIRST, rows, market, lengths, self.joined.rules)
+        self._history[0] = self._numbers
+        self._trades = []
+        self._running = True
+        self._offset = int(self.joined.offsets[market[0]])
+        if self.render_mode == "human":
+            self.render()
+        gather_accounts(self._accounts, _FIRST, self._bars, self._rules, self._features)
+        return self._observation(row), self._info(self._numbers[:INFO_END].tolist())
+
+    def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Trade one bar; see the class for the order of events."""
+        if not self._running:
+            raise ResetNeeded("The episode has not begun or is over: call reset() before step().")
+        self._action[0] = self._checked(action)
+        step_single(
+            self._accounts,
+            self._action,
+            self._bars,
+            self._rules,
+            self._log,
+            self._history,
+            self._features,
+        )
+        if self._log[0, 0]:
+            self._keep_trades()
+        numbers = self._numbers[:INFO_END].tolist()
+        terminated, truncated = numbers[_TERMINATED] != 0.0, numbers[_TRUNCATED] != 0.0
+        self._running = not (terminated or truncated)
+        if self.render_mode == "human":
+            self.render()
+        return (
+            self._observation(int(numbers[0])),
+            numbers[_REWARD],
+            terminated,
+            truncated,
+            self._info(numbers),
+        )
+
+    def history(self) -> pd.DataFrame:
+        """The episode so far, one row per bar: see `quantum_trader.envs.records.history_frame`."""
+        rows = self._history[: int(self._account.step) + 1]
+        return history_frame(rows, self._market.bars.timestamp, self._offset)
+
+    def trades(self) -> pd.DataFrame:
+        """Closed trades of the episode so far: see `quantum_trader.envs.records.trades_frame`.
+
+        Once the episode is over, a position still open is listed too, marked at the last close ("end").
+        """
+        rows = np.concatenate([matrix(0, TRADE), *self._trades])
+        if not self._running:
+            mark = mark_at_close(records(self.joined.bars, QUOTE)[int(self._account.row)])
+            rows = np.concatenate([rows, open_trade(self._account, mark)])
+        return trades_frame(rows, self._market.bars.timestamp, self._offset)
+
+    def render(self) -> Any:
+        """The chart as text ("ansi") or uint8 [height, width, 3] ("rgb_array"); "human" opens a window."""
+        from quantum_trader.envs import render
+
+        if self.render_mode is None:
+            gymnasium.logger.warn(
+                'render() needs a render_mode, e.g. gym.make(..., render_mode="rgb_array").'
+            )
+            return None
+        view = render.view(
+            self._market, self.config, self._history[: int(self._account.step) + 1], self._offset
+        )
+        if self.render_mode == "ansi":
+            return render.as_text(view)
+        image = render.as_image(view)
+        if self.render_mode == "rgb_array":
+            return image
+        self._figure = render.show(image, self._figure)
+        return None
+
+    def close(self) -> None:
+        """Close the window of "human"."""
+        if self._figure is not None:
+            self._figure.close()
+            self._figure = None
+
+    @property
+    def _market(self) -> Market:
+        return self.joined.markets[int(self._account.market)]
+
+    def _keep_trades(self) -> None:
+        count = int(self._log[0, 0])
+        self._trades.append(self._log[0, 1:].reshape(2, -1)[:count].copy())
+
+    def _checked(self, action: Any) -> float:
+        if self._discrete:
+            number = int(action)
+            if 0 <= number < self._discrete and number == action:
+                return number
+            raise InvalidAction(
+                f"Action must be a whole number from 0 to {self._discrete - 1}, found {action!r}."
+            )
+        share = float(np.asarray(action).reshape(-1)[0])
+        if -1.0 <= share <= 1.0:
+            return share
+        raise InvalidAction(f"Action must lie between -1 and 1, found {action!r}.")
+
+    def _observation(self, row: int) -> Observation:
+        window: Floats32 = self._table[row - self.config.window + 1 : row + 1].copy()
+        if not self.config.observe_account:
+            return window
+        # The order in which `Dict` spaces sort their keys.
+        return {
+            "account": self._features[0].copy(),
+            "context": self._context[row].copy(),
+            "window": window,
+        }
+
+    def _info(self, numbers: list[float]) -> dict[str, Any]:
+        info = account_info(numbers)
+        info["bar"] = int(numbers[0]) - self._offset
+        return info
+
+
+def as_markets(market: Market | Sequence[Market] | None) -> tuple[Market, ...]:
+    """The markets an environment was given; the embedded sample if none."""
+    if market is None:
+        return (sample_market(),)
+    return (market,) if isinstance(market, Market) else tuple(market)
+
+
+def draw_start(joined: JoinedMarkets, config: EnvConfig, random: np.random.Generator) -> tuple[int, int]:
+    """Row of the first decision and number of steps (0: no limit) of an episode."""
+    starts = joined.starts
+    row = int(starts[random.integers(len(starts))]) if len(starts) > 1 else int(starts[0])
+    length = config.episode_bars
+    if config.random_length:
+        length = int(random.integers((length + 1) // 2, length + 1))
+    return row, length
+
+
+def chosen_start(joined: JoinedMarkets, options: dict[str, Any]) -> int:
+    """Row named by `options`, which must be one at whose close a decision may be taken."""
+    market = int(options.get("market", 0))
+    if not 0 <= market < len(joined.markets):
+        raise ConfigError(f'options["market"] must be below {len(joined.markets)}, found {market}.')
+    first, end = joined.offsets[market], joined.offsets[market + 1]
+    usable = np.flatnonzero(records(joined.bars, QUOTE)["open_ended"][first:end])
+    bar = int(options.get("bar", usable[0]))
+    if bar not in usable:
+        raise ConfigError(
+            f'options["bar"] must be a bar with a full window and a successor, from {usable[0]} to '
+            f"{usable[-1]} outside gaps, found {bar}."
+        )
+    return int(first) + bar

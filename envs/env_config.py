@@ -1,0 +1,106 @@
+"""`EnvConfig`: everything that can be chosen about an environment besides its data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from quantum_trader.envs.errors import ConfigError
+from quantum_trader.envs.windows import WINDOW
+
+ActionMode = Literal["order", "target", "continuous"]
+RewardName = Literal["log_equity", "profit", "differential_sharpe", "drawdown_penalised"]
+
+ACTION_MODES: tuple[ActionMode, ...] = ("order", "target", "continuous")
+REWARDS: tuple[RewardName, ...] = ("log_equity", "profit", "differential_sharpe", "drawdown_penalised")
+MAX_DELAY_BARS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvConfig:
+    """How an account trades, what it starts with, and when an episode starts and ends."""
+
+    window: int = WINDOW
+    """Bars in an observation; fewer show less past, more than 60 are refused."""
+    actions: ActionMode = "order"
+    """"order": HOLD/BUY/SELL one unit; "target": wanted units; "continuous": wanted share of the leverage."""
+    max_units: int = 1
+    """Largest position in units; raising it cuts the same total into smaller orders; 1 if "continuous"."""
+    leverage: float = 1.0
+    """Notional of a full position as a multiple of equity; raising it brings liquidation nearer."""
+    initial_balance: float = 10_000.0
+    """Quote currency at the start of an episode."""
+    episode_bars: int = 0
+    """Steps until truncation; 0 goes on to the end of the data or the next long gap."""
+    random_start: bool = False
+    """Start at a random usable bar instead of the first."""
+    random_length: bool = False
+    """Draw each episode's length from half of `episode_bars` to all of it, which spreads resets over time."""
+    start: int = 0
+    """First bar at whose close a decision may be taken; windows may reach back before it."""
+    stop: int | None = None
+    """Bar at which the data ends, itself excluded; None is the end of the market."""
+    reward: RewardName = "log_equity"
+    """Which reward; see `quantum_trader.envs.rewards`."""
+    reward_rate: float = 0.01
+    """differential_sharpe: weight of the newest return in its moving averages; raising it forgets faster."""
+    drawdown_penalty: float = 1.0
+    """drawdown_penalised: how much a deepening drawdown counts against the log return."""
+    observe_account: bool = True
+    """False leaves the bare window as the observation."""
+    delay_bars: int = 0
+    """Bars an order waits beyond the next open (0 to 2), for asking what slowness costs."""
+    cost_multiplier: float = 1.0
+    """Factor on the contract's fee and slippage; 0 trades for free."""
+    equity_floor: float = 0.05
+    """Share of the initial balance at or below which the episode terminates."""
+    take_profit_atr: float = 0.0
+    """Distance of the take-profit from the entry in ATRs at entry; 0 is off."""
+    stop_loss_atr: float = 0.0
+    """Distance of the stop-loss from the entry in ATRs at entry; 0 is off."""
+    max_holding_bars: int = 0
+    """Bars after which a position is closed at the open; 0 is off."""
+
+    def __post_init__(self) -> None:
+        _one_of("actions", self.actions, ACTION_MODES)
+        _one_of("reward", self.reward, REWARDS)
+        _between("window", self.window, 1, WINDOW)
+        _between("delay_bars", self.delay_bars, 0, MAX_DELAY_BARS)
+        _between("max_units", self.max_units, 1, 100)
+        for name in ("leverage", "initial_balance"):
+            if not 0.0 < getattr(self, name) < float("inf"):
+                raise ConfigError(f"{name} must be a number above 0, found {getattr(self, name)!r}.")
+        for name in _NOT_NEGATIVE:
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ConfigError(f"{name} must not be negative, found {getattr(self, name)!r}.")
+        if not self.equity_floor < 1.0:
+            raise ConfigError(
+                f"equity_floor is a share of the initial balance below 1, found {self.equity_floor!r}."
+            )
+        if self.random_length and self.episode_bars == 0:
+            raise ConfigError("random_length needs episode_bars above 0: it is the longest length drawn.")
+        if self.actions == "continuous" and self.max_units != 1:
+            raise ConfigError('"continuous" actions are shares of the leverage: leave max_units at 1.')
+
+
+_NOT_NEGATIVE = (
+    "episode_bars",
+    "start",
+    "reward_rate",
+    "drawdown_penalty",
+    "cost_multiplier",
+    "equity_floor",
+    "take_profit_atr",
+    "stop_loss_atr",
+    "max_holding_bars",
+)
+
+
+def _one_of(name: str, value: str, options: tuple[str, ...]) -> None:
+    if value not in options:
+        raise ConfigError(f"{name} must be one of {', '.join(options)}, found {value!r}.")
+
+
+def _between(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise ConfigError(f"{name} must lie between {low} and {high}, found {value!r}.")

@@ -1,0 +1,155 @@
+"""The records that the compiled environment works on: an account, a bar, the rules, a closed trade.
+
+Outside compiled code they are rows of plain float64 matrices, one column per field in the order of the
+class. Inside, `matrix.view(ACCOUNT)[i, 0]` is a record whose fields are read and written by name: a single
+pointer, without the reference counting that array views cost in every call, and under the plain interpreter
+it works just the same. Whole numbers up to 2^53 are exact in float64, so row indices and counters are kept
+that way too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float64]
+Records = NDArray[Any]
+
+MAX_TIERS = 16
+
+
+class Account:
+    """One account. Money is quote currency; counters run from the start of the episode."""
+
+    row: float  # bar last seen, index into the joined bars
+    step: float  # steps taken
+    reward: float
+    terminated: float
+    truncated: float
+    equity: float  # balance + unrealised pnl at the mark
+    balance: float  # realised: initial + gross pnl - fees - slippage - funding - liquidation costs
+    quantity: float  # signed base units
+    units: float  # signed units (share of the leverage with continuous actions)
+    entry: float  # average fill price of the position
+    margin: float  # isolated margin of the position, part of the balance
+    liquidation: float  # liquidation price; 0 where there is none
+    gross_pnl: float  # realised, at prices before slippage
+    fees: float
+    slippage: float
+    funding: float  # paid minus received
+    liquidation_costs: float  # margin forfeited beyond the loss and the clearance fee
+    liquidations: float
+    trades: float  # closed
+    wins: float  # closed with a profit after all costs
+    market: float
+    length: float  # steps until truncation; 0 unlimited
+    peak: float  # highest equity at a close
+    entry_row: float  # bar at whose open the position was opened
+    stop: float  # stop-loss price, infinitely far where there is none
+    target: float  # take-profit price, infinitely far where there is none
+    position_fees: float  # paid for opening what is still open
+    position_slippage: float
+    position_funding: float
+    intent_1: float  # delayed decisions, the nearer first; NaN is none
+    unit_1: float
+    intent_2: float
+    unit_2: float
+    mean_return: float  # moving averages of the differential Sharpe ratio
+    mean_square: float
+    episode_return: float  # sum of rewards
+
+
+class Quote:
+    """One bar as the account meets it."""
+
+    open: float
+    high: float
+    low: float
+    close: float
+    mark_high: float
+    mark_low: float
+    funding_rate: float  # 0 where none settles
+    atr: float
+    to_funding: float  # share of the funding interval left at the close
+    open_ended: float  # 1 where a decision may be taken at the close and the next bar follows
+
+
+class Rules:
+    """What is fixed for one market and one configuration."""
+
+    mode: float
+    max_units: float
+    leverage: float
+    fee: float
+    slippage: float
+    liquidation_fee: float
+    tick: float
+    lot: float
+    min_notional: float
+    notional_cap: float
+    delay: float
+    take_profit: float
+    stop_loss: float
+    max_holding: float
+    initial_balance: float
+    floor: float  # equity at or below which the episode terminates
+    reward: float
+    reward_parameter: float
+    tiers: Matrix  # [MAX_TIERS, 4], see `quantum_trader.envs.rules`
+
+
+class Trade:
+    """One closed trade, or the closed part of one."""
+
+    entry_row: float
+    exit_row: float
+    side: float
+    quantity: float
+    entry_price: float
+    exit_price: float
+    gross_pnl: float
+    fees: float
+    slippage: float
+    funding: float
+    liquidation_cost: float
+    net_pnl: float
+    reason: float
+
+
+class TradeLog:
+    """Trades closed in one step: at most one at the open, and inside the bar the one opened there."""
+
+    count: float
+    first: Trade
+    second: Trade
+
+
+def _record(kind: type, **shapes: tuple[int, ...]) -> np.dtype[Any]:
+    """float64 fields named as the annotations of `kind`; `np.record` makes them attributes in Python."""
+    return np.dtype((np.record, [(name, np.float64, shapes.get(name, ())) for name in kind.__annotations__]))
+
+
+ACCOUNT = _record(Account)
+QUOTE = _record(Quote)
+RULES = _record(Rules, tiers=(MAX_TIERS, 4))
+TRADE = _record(Trade)
+TRADE_LOG = np.dtype((np.record, [("count", np.float64), ("first", TRADE), ("second", TRADE)]))
+
+
+def matrix(rows: int, kind: np.dtype[Any]) -> Matrix:
+    """float64 [rows, fields], zeros: the matrix to hold `rows` records of `kind`."""
+    return np.zeros((rows, kind.itemsize // 8))
+
+
+def records(rows: Matrix, kind: np.dtype[Any]) -> Records:
+    """The rows of a matrix as records, sharing memory: `records(m, ACCOUNT)["equity"]` is float64 [rows]."""
+    view: Records = rows.view(kind)
+    return view[:, 0]
+
+
+EXIT_REASONS = ("order", "reverse", "take_profit", "stop_loss", "max_holding", "liquidation", "end")
+BY_ORDER, BY_REVERSE, BY_TAKE_PROFIT, BY_STOP_LOSS, BY_MAX_HOLDING, BY_LIQUIDATION, BY_END = range(7)
+MODE_ORDER, MODE_TARGET, MODE_CONTINUOUS = range(3)
+LOG_EQUITY, PROFIT, DIFFERENTIAL_SHARPE, DRAWDOWN_PENALISED = range(4)

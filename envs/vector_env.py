@@ -1,0 +1,230 @@
+"""`FuturesTradingVectorEnv`: many accounts in one compiled loop, as a Gymnasium vector environment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.error import InvalidAction, ResetNeeded
+from gymnasium.utils import seeding
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from quantum_trader.envs.batch import open_accounts, step_accounts
+from quantum_trader.envs.env import as_markets, draw_start
+from quantum_trader.envs.env_config import EnvConfig
+from quantum_trader.envs.errors import ConfigError
+from quantum_trader.envs.joined import JoinedMarkets, join_markets
+from quantum_trader.envs.layout import ACCOUNT, TRADE_LOG, Matrix, matrix, records
+from quantum_trader.envs.market import Market
+from quantum_trader.envs.observer import ObservationKind, Observer, observer_for
+from quantum_trader.envs.records import COLUMN, INFO_END, account_info
+from quantum_trader.envs.spaces import action_space
+
+if TYPE_CHECKING:
+    from quantum_trader.envs.sb3 import FuturesVecEnv
+
+Floats32 = NDArray[np.float32]
+Indices = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+class FuturesTradingVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
+    """`num_envs` independent accounts, each equal to the bit to a `FuturesTradingEnv` with the same seed.
+
+    Observations, actions, rewards and ends are those of `FuturesTradingEnv` (its docstring is the
+    specification) with a leading axis of `num_envs`. `reset(seed=s)` seeds account i with s + i.
+
+    Observation kinds:
+        "window": the same observation, batched.
+        "table": `Dict(embedding f32 [N, D], account f32 [N, k])`, the bar looked up in `tables`, for
+            networks whose encoder was run over every bar beforehand.
+        "index": `Dict(market i64 [N], bar i64 [N], account f32 [N, k])`, for callers that look things up
+            themselves. Without `config.observe_account`, "table" is the bare embedding and "index" has no
+            account.
+
+    Autoreset: `AutoresetMode.SAME_STEP` (default) returns the first observation of the next episode and
+    puts the last one of the old into `infos["final_obs"]`; `NEXT_STEP` returns the last one and ignores the
+    next action; `DISABLED` leaves finished accounts as they are until `reset(options={"reset_mask":
+    mask})`.
+
+    Infos hold entries only for accounts that finished in this step: "final_info" (the single environment's
+    info) and "final_obs" with `SAME_STEP`; account numbers of every step are the properties `equity`,
+    `position`, ...
+
+    Observation arrays alternate between two buffers: an observation stays valid for one further step and is
+    then written over. Copy what must live longer.
+
+    Args:
+        markets: one or several markets that all accounts share; None is the embedded sample.
+        num_envs: number of accounts.
+        config: shared by all accounts.
+        observation: "window", "table" or "index".
+        tables: with "table": per market float32 [T, D], row t computed from bars up to t only.
+        autoreset_mode: see above.
+    """
+
+    metadata: dict[str, Any] = {  # noqa: RUF012 (Gymnasium declares it as an instance variable)
+        "render_modes": [],
+        "autoreset_mode": AutoresetMode.SAME_STEP,
+    }
+
+    def __init__(
+        self,
+        markets: Market | Sequence[Market] | None = None,
+        num_envs: int = 1,
+        config: EnvConfig | None = None,
+        observation: ObservationKind = "window",
+        tables: Sequence[Floats32] | None = None,
+        autoreset_mode: AutoresetMode | Literal["SameStep", "NextStep", "Disabled"] = AutoresetMode.SAME_STEP,
+    ) -> None:
+        if num_envs < 1:
+            raise ConfigError(f"num_envs must be at least 1, found {num_envs}.")
+        self.num_envs = num_envs
+        self.render_mode = None
+        self.config = config if config is not None else EnvConfig()
+        self.joined: JoinedMarkets = join_markets(as_markets(markets), self.config)
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
+        self.single_action_space = action_space(self.config)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._observer: Observer = observer_for(observation, self.joined, self.config, num_envs, tables)
+        self.single_observation_space = self._observer.space
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self._matrix = matrix(num_envs, ACCOUNT)
+        self._log = matrix(1, TRADE_LOG)
+        self._everyone: Indices = np.arange(num_envs)
+        self._random: list[np.random.Generator] = []
+        self._done: Mask = np.zeros(num_envs, dtype=np.bool_)
+        self._link()
+
+    def _link(self) -> None:
+        """Views on the account matrix, made once because making them costs more than using them."""
+        self.accounts = records(self._matrix, ACCOUNT)
+        self._rewards, self._terminated, self._truncated = (
+            self._matrix[:, COLUMN[name]] for name in ("reward", "terminated", "truncated")
+        )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Views do not survive pickling or deep copies: make them again."""
+        self.__dict__.update(state)
+        self._link()
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Start an episode in every account, or in those of `options["reset_mask"]` (bool [num_envs])."""
+        self._seed(seed)
+        mask = (options or {}).get("reset_mask")
+        if mask is not None and (np.shape(mask) != (self.num_envs,) or np.asarray(mask).dtype != np.bool_):
+            raise ValueError(f'options["reset_mask"] must be a bool array of shape ({self.num_envs},).')
+        which = self._everyone if mask is None else np.flatnonzero(mask)
+        self._open(which)
+        return self._observer.observe(self._matrix, self._everyone), {}
+
+    def step(self, actions: Any) -> tuple[Any, NDArray[Any], Mask, Mask, dict[str, Any]]:
+        """One bar for every account."""
+        if not self._random:
+            raise ResetNeeded("Call reset() before step().")
+        joined = self.joined
+        ended = self._done
+        if self.autoreset_mode == AutoresetMode.DISABLED and ended.any():
+            raise ResetNeeded('Finished accounts wait for reset(options={"reset_mask": mask}).')
+        step_accounts(self._matrix, self._checked(actions), joined.bars, joined.rules, self._log)
+        if self.autoreset_mode == AutoresetMode.NEXT_STEP and ended.any():
+            self._open(np.flatnonzero(ended))
+        rewards = self._rewards.copy()
+        terminated, truncated = self._terminated != 0.0, self._truncated != 0.0
+        self._done = terminated | truncated
+        observation = self._observer.observe(self._matrix, self._everyone)
+        infos = self._finish(observation) if self._done.any() else {}
+        return observation, rewards, terminated, truncated, infos
+
+    def to_sb3(self) -> FuturesVecEnv:
+        """These accounts as a stable-baselines3 `VecEnv`, without a Python loop over environments."""
+        from quantum_trader.envs.sb3 import FuturesVecEnv
+
+        return FuturesVecEnv(self)
+
+    @property
+    def equity(self) -> NDArray[np.float64]:
+        """float64 [num_envs], after an autoreset already that of the new episode."""
+        return self.accounts["equity"].copy()
+
+    @property
+    def position(self) -> NDArray[np.float64]:
+        """float64 [num_envs]: signed base units."""
+        return self.accounts["quantity"].copy()
+
+    @property
+    def bar(self) -> Indices:
+        """int64 [num_envs]: index of the bar last seen, in each account's own market."""
+        offsets = self.joined.offsets[self.market]
+        return self.accounts["row"].astype(np.int64) - offsets
+
+    @property
+    def market(self) -> Indices:
+        """int64 [num_envs]: which market each account trades."""
+        return self.accounts["market"].astype(np.int64)
+
+    def _finish(self, observation: Any) -> dict[str, Any]:
+        """Infos of the accounts that finished; with SAME_STEP they start anew and `observation` shows it."""
+        which = np.flatnonzero(self._done)
+        rows = self._matrix[which]
+        infos = self._final_infos(which, rows)
+        if self.autoreset_mode == AutoresetMode.SAME_STEP:
+            infos["final_obs"] = np.full(self.num_envs, None, dtype=object)
+            for i in which:
+                infos["final_obs"][i] = self._observer.one(observation, int(i))
+            infos["_final_obs"] = self._done.copy()
+            self._open(which)
+            self._observer.refresh(self._matrix, which)
+            self._done = np.zeros(self.num_envs, dtype=np.bool_)
+        return infos
+
+    def _final_infos(self, which: Indices, rows: Matrix) -> dict[str, Any]:
+        """Each number as an array [num_envs] with its mask, as Gymnasium lays out vector infos."""
+        ended = records(rows, ACCOUNT)
+        named = account_info(list(rows[:, :INFO_END].T))
+        named["bar"] = ended["row"] - self.joined.offsets[ended["market"].astype(np.int64)]
+        named["episode_return"], named["episode_bars"] = ended["episode_return"], ended["step"]
+        spread = np.zeros((len(named), self.num_envs))
+        spread[:, which] = list(named.values())
+        mask = self._done.copy()
+        final = dict(zip(named, spread, strict=True))
+        return {"final_info": {**final, **{f"_{name}": mask for name in named}}, "_final_info": mask}
+
+    def _open(self, which: Indices) -> None:
+        drawn = np.array(
+            [draw_start(self.joined, self.config, self._random[i]) for i in which], dtype=np.int64
+        )
+        rows, lengths = drawn[:, 0].copy(), drawn[:, 1].copy()
+        markets = self.joined.market_of(rows)
+        open_accounts(self._matrix, which, rows, markets, lengths, self.joined.rules)
+        self._done[which] = False
+
+    def _seed(self, seed: int | Sequence[int | None] | None) -> None:
+        if seed is None and self._random:
+            return
+        seeds = [None] * self.num_envs if seed is None else seed
+        if isinstance(seeds, int):
+            seeds = [seeds + i for i in range(self.num_envs)]
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"Expected {self.num_envs} seeds, found {len(seeds)}.")
+        fresh = [seeding.np_random(each)[0] if each is not None else None for each in seeds]
+        old = self._random or [seeding.np_random(None)[0] for _ in seeds]
+        self._random = [new if new is not None else kept for new, kept in zip(fresh, old, strict=True)]
+
+    def _checked(self, actions: Any) -> NDArray[np.float64]:
+        chosen = np.asarray(actions, dtype=np.float64).reshape(-1)
+        space = self.single_action_space
+        low, high = (0.0, float(space.n) - 1.0) if isinstance(space, spaces.Discrete) else (-1.0, 1.0)
+        if chosen.shape != (self.num_envs,) or not (chosen.min() >= low and chosen.max() <= high):
+            raise InvalidAction(
+                f"Expected {self.num_envs} actions from {low:g} to {high:g}, found shape {np.shape(actions)} "
+                f"from {chosen.min(initial=np.inf):g} to {chosen.max(initial=-np.inf):g}."
+            )
+        return chosen

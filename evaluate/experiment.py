@@ -1,0 +1,209 @@
+"""A run from bars to report: `run_experiment`, its first half `train_agents`, its second `evaluate_run`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from quantum_trader.envs.bars import epoch_ms
+from quantum_trader.envs.config import from_plain, to_plain
+from quantum_trader.envs.errors import ConfigError, DataError
+from quantum_trader.envs.files import write_json
+from quantum_trader.evaluate.backtest import BacktestConfig
+from quantum_trader.evaluate.bootstrap import BootstrapConfig
+from quantum_trader.evaluate.judge import JudgeConfig, judge
+from quantum_trader.evaluate.records import write_metrics
+from quantum_trader.evaluate.report.assemble import assemble, explain, split_summary
+from quantum_trader.evaluate.report.data import DetailGroup
+from quantum_trader.evaluate.report.render import write_report
+from quantum_trader.evaluate.report.summary import findings
+from quantum_trader.evaluate.run_config import MarketConfig, RunConfig
+from quantum_trader.evaluate.run_data import load_markets
+from quantum_trader.evaluate.run_details import details, notes
+from quantum_trader.evaluate.run_judge import entrants
+from quantum_trader.evaluate.run_stages import Say, Stages
+from quantum_trader.evaluate.run_train import FittedAgents, fit_agents, load_agents
+from quantum_trader.train.data_config import DataConfig
+from quantum_trader.train.dataset import PooledDataset
+from quantum_trader.train.labels import triple_barrier
+from quantum_trader.train.prepare import Prepared, prepare
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """Where a run's results are, and what was found in words."""
+
+    report: Path
+    metrics: Path
+    summary: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A run after training."""
+
+    config: RunConfig
+    prepared: Prepared
+    agents: FittedAgents
+    stages: Stages
+
+
+def run_experiment(config: RunConfig, say: Say) -> RunResult:
+    """Train, judge and report one run; what an earlier start finished is kept."""
+    trained = train_agents(config, say)
+    return _judge_and_report(
+        trained.config,
+        trained.prepared,
+        trained.agents,
+        trained.prepared.test,
+        trained.config.folder,
+        say,
+        extra=details(trained.config, trained.prepared, trained.stages),
+    )
+
+
+def train_agents(config: RunConfig, say: Say) -> Trained:
+    """Load the data and fit the agents that `config.agents` names into `config.folder`."""
+    config = config.seeded()
+    prepared = _prepare(config, say)
+    write_json(config.folder / "config.json", to_plain(config))
+    stages = Stages(config.folder, say)
+    return Trained(
+        config=config, prepared=prepared, agents=fit_agents(config, prepared, stages), stages=stages
+    )
+
+
+def evaluate_run(
+    folder: Path,
+    say: Say,
+    *,
+    market: MarketConfig | None = None,
+    start: str | None = None,
+    end: str | None = None,
+    confidence_threshold: float | None = None,
+    output: Path | None = None,
+) -> RunResult:
+    """Judge a run's agents again, on its own test slice or on other data.
+
+    Args:
+        folder: the run.
+        say: told what happens.
+        market: other data; every usable row of it between `start` and `end` is a test row. None takes the
+            run's own data and test slice.
+        start, end: UTC dates.
+        confidence_threshold: gate of the Arbiter instead of the fitted one.
+        output: where report and metrics go; a folder below the run where None.
+
+    Raises:
+        ConfigError: `folder` is not a run.
+        DataError: no test row is left.
+    """
+    config = _read_config(folder)
+    prepared = _prepare(config, say)
+    agents = load_agents(folder, config.agents, confidence_threshold)
+    test = prepared.test if market is None else _other_rows(market, prepared)
+    test = _between(test, start, end)
+    target = output if output is not None else folder / "evaluations" / _evaluation_name(market, start, end)
+    return _judge_and_report(config, prepared, agents, test, target, say, extra=())
+
+
+def _prepare(config: RunConfig, say: Say) -> Prepared:
+    markets = load_markets(config.market)
+    total = sum(len(market) for market in markets)
+    say(f"data: {len(markets)} symbol(s), {total:,} bars")
+    prepared = prepare(
+        markets, DataConfig(labels=config.labels, splits=config.splits, weights=config.weights)
+    )
+    say(
+        f"rows: {len(prepared.train):,} training, {len(prepared.validation):,} validation, "
+        f"{len(prepared.test):,} test; barrier {prepared.labels.barrier_atr:g} ATR"
+    )
+    return prepared
+
+
+def _judge_and_report(
+    config: RunConfig,
+    prepared: Prepared,
+    agents: FittedAgents,
+    test: PooledDataset,
+    folder: Path,
+    say: Say,
+    *,
+    extra: tuple[DetailGroup, ...],
+) -> RunResult:
+    assert prepared.labels.barrier_atr is not None
+    say("judging: every agent through the environment, with intervals and coin flips")
+    prior = np.bincount(prepared.train.action, minlength=3) / len(prepared.train)
+    verdict = judge(
+        entrants(agents, test, prior, prepared.scaler),
+        test,
+        prior,
+        JudgeConfig(
+            backtest=BacktestConfig(
+                barrier_atr=prepared.labels.barrier_atr, horizon_bars=prepared.labels.horizon_bars
+            ),
+            bootstrap=BootstrapConfig(draws=config.bootstrap_draws),
+            coin_flips=config.coin_flips,
+            seed=config.seed,
+        ),
+    )
+    data = assemble(
+        verdict,
+        test,
+        title=f"quantum-trader: {config.name}",
+        subtitle=f"data: {config.market.data}",
+        splits=[
+            split_summary("train", prepared.train),
+            split_summary("validation", prepared.validation),
+            split_summary("test", test),
+        ],
+        data_notes=notes(prepared, agents.arbiter),
+        explanation=explain(agents.tft, test) if agents.tft is not None else None,
+        details=extra,
+    )
+    write_metrics(folder / "metrics.json", verdict.judgement)
+    write_report(folder / "report.html", data)
+    return RunResult(
+        report=folder / "report.html",
+        metrics=folder / "metrics.json",
+        summary="\n".join(f"- {sentence}" for sentence in findings(verdict.judgement)),
+    )
+
+
+def _read_config(folder: Path) -> RunConfig:
+    path = folder / "config.json"
+    if not path.is_file():
+        raise ConfigError(f"{folder} is not a run: it holds no config.json; give a folder that `run` wrote.")
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is damaged ({error}): run the training again.") from error
+    return from_plain(RunConfig, plain, where=str(path))
+
+
+def _other_rows(market: MarketConfig, prepared: Prepared) -> PooledDataset:
+    """Every usable, labelled row of other data, seen through the run's scaler and labels."""
+    markets = [item.with_scaler(prepared.scaler) for item in load_markets(market)]
+    return PooledDataset(markets, [triple_barrier(item, prepared.labels) for item in markets])
+
+
+def _between(test: PooledDataset, start: str | None, end: str | None) -> PooledDataset:
+    import pandas as pd
+
+    try:
+        first = epoch_ms(pd.Timestamp(start)) if start else test.timestamps[0]
+        last = epoch_ms(pd.Timestamp(end)) if end else test.timestamps[-1] + 1
+    except ValueError as error:
+        raise ConfigError(f"start and end: expected UTC dates such as 2025-01-01 ({error}).") from error
+    wanted = (test.timestamps >= first) & (test.timestamps < last)
+    if not wanted.any():
+        raise DataError("No test row lies between start and end: widen the range or give longer data.")
+    return test.subset(wanted)
+
+
+def _evaluation_name(market: MarketConfig | None, start: str | None, end: str | None) -> str:
+    parts = [Path(market.data).name if market else "test", start or "", end or ""]
+    return "_".join(part.replace(":", "-").replace(" ", "-") for part in parts if part)

@@ -1,0 +1,138 @@
+"""`ReportData`: everything the report shows, as plain records and arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantum_trader.evaluate.records import Judgement
+from quantum_trader.evaluate.signal_metrics import CoverageCurve, ReliabilityCurve
+
+Floats = NDArray[np.float64]
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitSummary:
+    """One line of the data table."""
+
+    name: str
+    """"train", "validation" or "test"."""
+    start_ms: int
+    """Open of the first decision bar, UTC."""
+    end_ms: int
+    """Open of the last decision bar, UTC."""
+    rows: int
+    """Usable, labelled rows of all symbols after purging."""
+    shares: tuple[float, float, float]
+    """Shares of HOLD, BUY, SELL among the labels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EquityCurve:
+    """Equity of one agent's portfolio.
+
+    Attributes:
+        name: the agent.
+        timestamps: int64 [n], milliseconds since the epoch, UTC.
+        equity: float64 [n], in multiples of the initial balance.
+    """
+
+    name: str
+    timestamps: Array
+    equity: Floats
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedReliability:
+    """Reliability of one agent's directional confidence."""
+
+    name: str
+    curve: ReliabilityCurve
+    histogram: Floats
+    """float64 [50]: share of rows in equal steps of confidence from 0.5 to 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedCoverage:
+    """Coverage against direction accuracy of one agent."""
+
+    name: str
+    curve: CoverageCurve
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignalCandles:
+    """A stretch of bars with one agent's signals on it.
+
+    Attributes:
+        symbol, agent: what is shown.
+        timestamps: int64 [n], bar opens, milliseconds since the epoch, UTC.
+        open, high, low, close: float64 [n].
+        actions: int8 [n], `Action` decided at the close of each bar.
+    """
+
+    symbol: str
+    agent: str
+    timestamps: Array
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    actions: Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """Where a sequence model looked, averaged over test rows.
+
+    Attributes:
+        agent: the model.
+        attention: float64 [60], mean weight of each bar of the window, oldest first.
+        feature_names: names of the features.
+        importances: float64 [F], mean selection weight of each feature.
+    """
+
+    agent: str
+    attention: Floats
+    feature_names: tuple[str, ...]
+    importances: Floats
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetailGroup:
+    """A titled list of name and value, e.g. versions or durations."""
+
+    title: str
+    rows: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportData:
+    """The whole report; empty tuples and None leave their section out."""
+
+    title: str
+    """Heading of the page."""
+    subtitle: str = ""
+    """One line below it, e.g. when and from what the report was made."""
+    judgement: Judgement
+    """What was measured."""
+    splits: tuple[SplitSummary, ...] = ()
+    """Rows of the data table."""
+    data_notes: tuple[str, ...] = ()
+    """Sentences below the data table, e.g. gaps, barrier width, costs."""
+    equity: tuple[EquityCurve, ...] = ()
+    """One curve an agent."""
+    reliability: tuple[NamedReliability, ...] = ()
+    """One curve an agent with probabilities."""
+    coverage: tuple[NamedCoverage, ...] = ()
+    """One curve an agent with probabilities."""
+    candles: SignalCandles | None = None
+    """The stretch of bars shown with signals."""
+    explanation: Explanation | None = None
+    """Attention and importances of a sequence model."""
+    details: tuple[DetailGroup, ...] = ()
+    """Run details at the end of the page."""

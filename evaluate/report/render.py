@@ -1,0 +1,230 @@
+"""The report: one HTML page that needs no script, no network and no other file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from quantum_trader.envs.files import write_text
+from quantum_trader.evaluate.records import Judgement
+from quantum_trader.evaluate.report import charts, format as text, tables
+from quantum_trader.evaluate.report.data import ReportData
+from quantum_trader.evaluate.report.html import definitions, figure, folded, legend, paragraph, section
+from quantum_trader.evaluate.report.style import STYLE
+from quantum_trader.evaluate.report.summary import findings
+
+_COLOURS = 6
+_FEWEST_TRADES = 30
+"""Trades below which a win rate says too little to be drawn."""
+_LAYERS = {"other": 0, "hold": 1}
+# Nothing may be fetched or run, whatever text found its way into the page.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def write_report(path: Path, data: ReportData) -> None:
+    """Write the page to `path`, whole or not at all."""
+    write_text(path, render_report(data))
+
+
+def render_report(data: ReportData) -> str:
+    """The page as text; sections without data are left out."""
+    styles = line_styles(data.judgement)
+    body = "".join(
+        (
+            _head(data),
+            _data(data),
+            section("Trading", tables.agent_table(data.judgement), _win_rates(data.judgement)),
+            _equity(data, styles),
+            _signals(data, styles),
+            _confidence(data.judgement),
+            _candles(data),
+            _explanation(data),
+            section("Costs", tables.cost_table(data.judgement)),
+            _symbols(data.judgement),
+            _details(data),
+        )
+    )
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        f"<title>{escape(data.title)}</title><style>{STYLE}</style></head>"
+        f"<body><main>{body}</main></body></html>\n"
+    )
+
+
+def line_styles(judgement: Judgement) -> dict[str, str]:
+    """A style for every agent: colours for those that learnt, black for buy-and-hold, grey for the rest."""
+    styles = {}
+    learners = [agent.name for agent in judgement.agents if agent.role == "learner"]
+    for agent in judgement.agents:
+        if agent.name == judgement.buy_and_hold:
+            styles[agent.name] = "hold"
+        elif agent.role == "learner" and learners.index(agent.name) < _COLOURS:
+            styles[agent.name] = f"s{learners.index(agent.name)}"
+        else:
+            styles[agent.name] = "other"
+    return styles
+
+
+def _head(data: ReportData) -> str:
+    found = "".join(paragraph(part) for part in findings(data.judgement))
+    subtitle = paragraph(data.subtitle, "subtitle") if data.subtitle else ""
+    return (
+        f"<header><h1>{escape(data.title)}</h1>{subtitle}</header>"
+        f'<section class="found"><h2>What was found</h2>{found}</section>'
+    )
+
+
+def _data(data: ReportData) -> str:
+    judged = data.judgement
+    sentence = (
+        f"{len(judged.symbols)} {'symbol' if len(judged.symbols) == 1 else 'symbols'} "
+        f"({', '.join(judged.symbols)}), bars of {text.bar_length(judged.step_ms)}. Traded from "
+        f"{text.minute(judged.start_ms)} to {text.minute(judged.end_ms)} UTC: a decision at the close of a "
+        "bar fills at the open of the next, with fees, slippage and funding."
+    )
+    notes = "".join(paragraph(note, "note") for note in data.data_notes)
+    return section("Data", paragraph(sentence), tables.split_table(data.splits), notes)
+
+
+def _win_rates(judgement: Judgement) -> str:
+    traded = [agent for agent in judgement.agents if agent.trading.trades >= _FEWEST_TRADES]
+    if not traded:
+        return ""
+    return figure(
+        charts.win_rate_chart(traded),
+        "Win rate against break-even.",
+        "Dot: share of closed trades with a profit after costs; band: its interval; upright stroke: the "
+        "win rate at which the agent's average win and average loss cancel. An agent earns money per "
+        "trade where its dot lies right of the stroke, and reliably so where the whole band does. "
+        f"Agents with fewer than {_FEWEST_TRADES} trades are left out.",
+    )
+
+
+def _equity(data: ReportData, styles: dict[str, str]) -> str:
+    if not data.equity:
+        return ""
+    # Grey baselines first, so that the lines that matter lie on top.
+    curves = sorted(data.equity, key=lambda curve: _LAYERS.get(styles[curve.name], len(_LAYERS)))
+    entries = [(curve.name, styles[curve.name]) for curve in data.equity if styles[curve.name] != "other"]
+    others = [curve.name for curve in data.equity if styles[curve.name] == "other"]
+    if others:
+        entries.append((f"other agents: {', '.join(others)}", "other"))
+    key = legend(entries)
+    return section(
+        "Over time",
+        figure(
+            charts.equity_chart(curves, styles),
+            "Net profit.",
+            "Percent of the initial balance, after all costs, mean of the accounts of all symbols. Each line "
+            "starts at zero; buy-and-hold shows what the market itself did.",
+            key,
+        ),
+        figure(
+            charts.drawdown_chart(curves, styles),
+            "Drawdown.",
+            "Loss since the highest equity so far; same lines as above. Shallow and short is good.",
+        ),
+    )
+
+
+def _signals(data: ReportData, styles: dict[str, str]) -> str:
+    if not any(agent.signal for agent in data.judgement.agents):
+        return ""
+    parts = [tables.signal_table(data.judgement)]
+    if data.reliability:
+        key = legend([(item.name, styles[item.name]) for item in data.reliability])
+        parts.append(
+            figure(
+                charts.reliability_chart(data.reliability, styles)
+                + charts.histogram_chart(data.reliability, styles),
+                "Reliability.",
+                "Above: how often the likelier of BUY and SELL was right, against how sure the agent was, "
+                "in 15 bins of equal size; on the dashed diagonal confidence means what it says, below it "
+                "the agent is too sure of itself. Below: how often each confidence was stated.",
+                key,
+            )
+        )
+    if data.coverage:
+        key = legend([(item.name, styles[item.name]) for item in data.coverage])
+        parts.append(
+            figure(
+                charts.coverage_chart(data.coverage, styles),
+                "Accuracy against coverage.",
+                "Direction accuracy when only the most confident share of rows is answered. A useful "
+                "confidence lifts the line towards the left; the grey line is a coin.",
+                key,
+            )
+        )
+    return section("Signals before trading", *parts)
+
+
+def _confidence(judgement: Judgement) -> str:
+    rated = [agent for agent in judgement.agents if agent.confidence and agent.role == "learner"]
+    if not rated:
+        return ""
+    words = (
+        "A gate answers HOLD unless the confidence reaches a threshold. Directional confidence is "
+        "max(P(BUY), P(SELL)) / (P(BUY) + P(SELL)). The last line asks that P(BUY) or P(SELL) itself "
+        "reach 0.65, which honest three-class probabilities of hourly bars hardly ever do. Trades of all "
+        "symbols together; the shaded line is the threshold chosen on validation rows."
+    )
+    first, *others = (tables.confidence_table(agent) for agent in rated)
+    rest = folded(f"The same for {text.listing([agent.name for agent in rated[1:]])}", "".join(others))
+    return section("Confidence thresholds", paragraph(words), first, rest)
+
+
+def _candles(data: ReportData) -> str:
+    if data.candles is None or len(data.candles.timestamps) == 0:
+        return ""
+    shown = data.candles
+    return section(
+        f"Signals on {shown.symbol}",
+        figure(
+            charts.candle_chart(shown),
+            f"{shown.agent} on the last {len(shown.timestamps)} test bars.",
+            "Hollow candles rose, filled ones fell. Upward triangle below a bar: BUY at its close; downward "
+            "triangle above a bar: SELL. Orders fill at the next open. A narrow page shows the last 60 bars.",
+        ),
+    )
+
+
+def _explanation(data: ReportData) -> str:
+    if data.explanation is None:
+        return ""
+    shown = data.explanation
+    return section(
+        f"What {shown.agent} looks at",
+        figure(
+            charts.attention_chart(shown),
+            "Attention.",
+            "Mean weight of each of the past bars, over test rows; the dashed line is even attention. "
+            "Weights tell where the model looks, not why prices move.",
+        ),
+        figure(
+            charts.importance_chart(shown),
+            "Features.",
+            "Mean weight in the variable selection; all weights add up to 100 %.",
+        ),
+    )
+
+
+def _symbols(judgement: Judgement) -> str:
+    several = len(judgement.symbols) > 1
+    return section("By symbol", tables.symbol_table(judgement)) if several else ""
+
+
+def _details(data: ReportData) -> str:
+    config = data.judgement.bootstrap
+    drawn = (
+        ("method", "stationary block bootstrap"),
+        ("mean block", f"{text.number(config.block_bars, 0)} bars"),
+        ("resamples", text.count(config.draws)),
+        ("level", text.percent(config.level, 0)),
+        ("seed", str(config.seed)),
+    )
+    groups: Sequence[str] = [definitions(group.title, group.rows) for group in data.details]
+    lists = "".join([*groups, definitions("Intervals", drawn)])
+    return section("Run details", f'<div class="details">{lists}</div>')

@@ -1,0 +1,93 @@
+"""`RunConfig`: everything about one run, from data to report. Nothing heavy is imported here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from quantum_trader.agents.tft.config import Preset
+from quantum_trader.envs.errors import ConfigError
+from quantum_trader.train.arbiter_config import ArbiterConfig
+from quantum_trader.train.data_config import LabelConfig, SplitConfig, WeightConfig
+from quantum_trader.train.ppo_config import PPOConfig
+from quantum_trader.train.tft_config import TFTTrainConfig
+from quantum_trader.train.tree_config import LogisticConfig, XGBoostConfig
+
+AgentName = Literal["xgboost", "logistic", "tft", "ppo"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarketConfig:
+    """Where the bars come from and what trading them costs."""
+
+    data: str = "sample"
+    """"sample" (real EURUSD, 1 h, 2017), "planted", "random-walk", a file, or a folder of files."""
+    symbols: str = ""
+    """Symbols to read from a folder, separated by commas; empty reads all."""
+    contract: str = ""
+    """Name of a contract preset for every symbol; empty guesses one from each symbol's name."""
+    taker_fee: float | None = None
+    """Fee of a fill, fraction of notional, instead of the contract's; raising it makes trading dearer."""
+    slippage: float | None = None
+    """Slippage and half spread of a fill as a fraction of the price, instead of the contract's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """One run: data, splits, labels, agents, judgement."""
+
+    name: str = "run"
+    """Name of the run: everything is written to OUT/NAME."""
+    out: Path = Path("runs")
+    """Folder of all runs."""
+    market: Annotated[MarketConfig, tyro.conf.arg(name="")] = field(default_factory=MarketConfig)
+    """The bars."""
+    splits: Annotated[SplitConfig, tyro.conf.arg(name="")] = field(default_factory=SplitConfig)
+    """Where training, validation and test part."""
+    labels: LabelConfig = field(default_factory=LabelConfig)
+    """The labels."""
+    weights: WeightConfig = field(default_factory=WeightConfig)
+    """The sample weights."""
+    agents: tuple[AgentName, ...] = ("xgboost", "logistic", "tft", "ppo")
+    """Agents to fit; PPO needs the TFT, whose encoder it uses."""
+    preset: Preset = "paper"
+    """Size of the TFT: "paper" 2.6 M parameters, "small" 0.65 M, "tiny" 0.05 M."""
+    tft: TFTTrainConfig = field(default_factory=TFTTrainConfig)
+    """Training of the TFT."""
+    xgboost: XGBoostConfig = field(default_factory=XGBoostConfig)
+    """Training of XGBoost."""
+    logistic: LogisticConfig = field(default_factory=LogisticConfig)
+    """Training of the logistic regression."""
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+    """Training of PPO."""
+    arbiter: ArbiterConfig = field(default_factory=ArbiterConfig)
+    """Fit of the Arbiter."""
+    coin_flips: int = 200
+    """Coin-flip agents with each agent's own turnover; more sharpen the percentile and take longer."""
+    bootstrap_draws: int = 500
+    """Bootstrap draws behind each interval."""
+    seed: int = 0
+    """Seed of everything; an agent's own seed, where given, is added to it."""
+
+    def __post_init__(self) -> None:
+        if not self.name or Path(self.name).name != self.name:
+            raise ConfigError(f"name: expected a plain folder name, found {self.name!r}.")
+        if "ppo" in self.agents and "tft" not in self.agents:
+            raise ConfigError('agents: "ppo" uses the encoder of "tft"; name both.')
+
+    @property
+    def folder(self) -> Path:
+        """Where the run is written."""
+        return self.out / self.name
+
+    def seeded(self) -> RunConfig:
+        """The same run with its seed handed down to the agents."""
+        return replace(
+            self,
+            tft=replace(self.tft, seed=self.tft.seed + self.seed),
+            ppo=replace(self.ppo, seed=self.ppo.seed + self.seed),
+            arbiter=replace(self.arbiter, seed=self.arbiter.seed + self.seed),
+        )

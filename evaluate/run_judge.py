@@ -1,0 +1,139 @@
+"""Judges the agents of a run on test rows: who enters, by which gate, with which baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantum_trader.agents.arbiter import Arbiter
+from quantum_trader.agents.arbiter_settings import GateSettings
+from quantum_trader.agents.baselines import AlwaysHold, EmaCross, Momentum, PriorClass
+from quantum_trader.agents.signals import Agent, ModelInputs, Signals
+from quantum_trader.envs.scaler import FeatureScaler
+from quantum_trader.evaluate.confidence import Gate
+from quantum_trader.evaluate.judge import Entrant
+from quantum_trader.evaluate.position_agents import EmbeddingPolicy
+from quantum_trader.evaluate.run_train import FittedAgents
+from quantum_trader.train.dataset import PooledDataset
+
+if TYPE_CHECKING:
+    from quantum_trader.agents.ppo_agent import PPOAgent
+    from quantum_trader.agents.tft.agent import TFTAgent
+
+Floats32 = NDArray[np.float32]
+
+_BATCH = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """One agent's answers to every test row.
+
+    Attributes:
+        probabilities: float32 [N, 3].
+        quantiles: float32 [N, H, 3], or None.
+    """
+
+    probabilities: Floats32
+    quantiles: Floats32 | None
+
+
+def entrants(
+    agents: FittedAgents, test: PooledDataset, prior: NDArray[np.float64], scaler: FeatureScaler
+) -> list[Entrant]:
+    """The run's agents and the baselines, ready for `judge`; the Arbiter comes first.
+
+    A single agent says HOLD from its own hold threshold on and passes every direction; the Arbiter decides
+    by its fitted gate.
+    """
+    found = []
+    if agents.arbiter is not None:
+        found.append(arbiter_entrant(agents.arbiter, test))
+    if agents.tft is not None:
+        found.append(_signal_entrant(agents.tft, test, agents.tft.hold_threshold))
+    if agents.ppo is not None and agents.tft is not None:
+        found.append(_policy_entrant(agents.ppo, agents.tft, test))
+    tabular = [learner for learner in (agents.xgboost, agents.logistic) if learner is not None]
+    found += [_signal_entrant(learner, test, learner.hold_threshold) for learner in tabular]
+    return [*found, *_baselines(test, prior, scaler)]
+
+
+def arbiter_entrant(arbiter: Arbiter, test: PooledDataset) -> Entrant:
+    """The Arbiter by its own gate; the gate's numbers are those of its usual source."""
+    actions, probabilities, quantiles = [], [], []
+    for inputs in _batches(test):
+        decisions = arbiter.decide_inputs(inputs)
+        actions.append(decisions.actions)
+        probabilities.append(decisions.signals.probabilities)
+        quantiles.append(decisions.signals.quantiles)
+    settings = arbiter.settings
+    source = settings.primary if arbiter.tft is not None else settings.fallback
+    return Entrant(
+        name=arbiter.name,
+        probabilities=np.concatenate(probabilities),
+        actions=np.concatenate(actions),
+        gate=_gate(source),
+        quantiles=_joined(quantiles),
+    )
+
+
+def answers(agent: Agent, rows: PooledDataset) -> Answers:
+    """Ask an agent about every row, batch by batch."""
+    parts: list[Signals] = [agent.signals(inputs) for inputs in _batches(rows)]
+    return Answers(
+        probabilities=np.concatenate([part.probabilities for part in parts]),
+        quantiles=_joined([part.quantiles for part in parts]),
+    )
+
+
+def _signal_entrant(agent: Agent, test: PooledDataset, hold_threshold: float) -> Entrant:
+    found = answers(agent, test)
+    return Entrant(
+        name=agent.name,
+        probabilities=found.probabilities,
+        quantiles=found.quantiles,
+        gate=Gate(threshold=0.5, hold_threshold=hold_threshold),
+    )
+
+
+def _policy_entrant(ppo: PPOAgent, tft: TFTAgent, test: PooledDataset) -> Entrant:
+    from quantum_trader.train.ppo_table import encode_market
+
+    tables = [encode_market(tft, market).table for market in test.markets]
+    act: Callable[[Floats32, Floats32], NDArray[np.int8]] = ppo.act
+    return Entrant(name=ppo.name, kind="position", policy=EmbeddingPolicy(tables, act))
+
+
+def _baselines(test: PooledDataset, prior: NDArray[np.float64], scaler: FeatureScaler) -> list[Entrant]:
+    """Rules to be beaten; those that are certain of everything enter with actions, since certainty has no
+    meaningful log-loss."""
+    shares = PriorClass(shares=(float(prior[0]), float(prior[1]), float(prior[2])))
+    momentum, cross, hold = Momentum(bars=1, scaler=scaler), EmaCross(scaler=scaler), AlwaysHold()
+
+    def acting(rule: Agent) -> NDArray[np.int8]:
+        return np.asarray(answers(rule, test).probabilities.argmax(axis=1), dtype=np.int8)
+
+    return [
+        Entrant(name=shares.name, role="baseline", probabilities=answers(shares, test).probabilities),
+        Entrant(name=momentum.name, role="baseline", actions=acting(momentum)),
+        Entrant(name=cross.name, role="baseline", kind="position", actions=acting(cross)),
+        Entrant(name=hold.name, role="baseline", kind="position", actions=acting(hold)),
+    ]
+
+
+def _gate(settings: GateSettings) -> Gate:
+    return Gate(threshold=settings.confidence_threshold, hold_threshold=settings.hold_threshold)
+
+
+def _batches(rows: PooledDataset) -> list[ModelInputs]:
+    starts = range(0, len(rows), _BATCH)
+    return [rows.inputs(np.arange(first, min(first + _BATCH, len(rows)))) for first in starts]
+
+
+def _joined(parts: list[Floats32 | None]) -> Floats32 | None:
+    known = [part for part in parts if part is not None]
+    return np.concatenate(known) if len(known) == len(parts) else None

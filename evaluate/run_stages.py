@@ -1,0 +1,64 @@
+"""Which stages of a run are finished, and from what: the base of resuming one."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from quantum_trader.envs.errors import ModelFolderError
+from quantum_trader.envs.files import json_sha256, write_json
+
+Result = TypeVar("Result")
+Say = Callable[[str], None]
+
+
+class Stages:
+    """Runs each stage once per set of ingredients, and remembers its seconds.
+
+    A stage is done again when its ingredients (config, data, the models it builds on) hash differently, or
+    when what it wrote can no longer be loaded.
+    """
+
+    def __init__(self, folder: Path, say: Say) -> None:
+        self._path = folder / "stages.json"
+        self._say = say
+        self._finished: dict[str, dict[str, Any]] = _read(self._path)
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Wall-clock seconds each finished stage took when it was done."""
+        return {name: float(entry["seconds"]) for name, entry in self._finished.items()}
+
+    def run(
+        self, name: str, ingredients: Any, *, load: Callable[[], Result], make: Callable[[], Result]
+    ) -> Result:
+        """The stage's result: loaded if it was made from these ingredients before, else made now."""
+        key = json_sha256(ingredients)
+        if self._finished.get(name, {}).get("key") == key:
+            try:
+                result = load()
+            except ModelFolderError as error:
+                self._say(f"{name}: made again, because {error}")
+            else:
+                self._say(f"{name}: kept from before")
+                return result
+        self._say(f"{name}: fitting")
+        started = time.perf_counter()
+        result = make()
+        seconds = time.perf_counter() - started
+        self._finished[name] = {"key": key, "seconds": seconds}
+        write_json(self._path, self._finished)
+        self._say(f"{name}: done in {seconds:.0f} s")
+        return result
+
+
+def _read(path: Path) -> dict[str, dict[str, Any]]:
+    """What an earlier run left; a damaged file costs the work, not the run."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError):
+        return {}
+    return found if isinstance(found, dict) else {}

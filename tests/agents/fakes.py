@@ -1,0 +1,113 @@
+"""Members for the Arbiter's tests that answer what they are told, or break on purpose."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantum_trader.agents.signals import ModelInputs, Signals
+from quantum_trader.envs.bars import Bar
+from quantum_trader.envs.scaler import REFERENCE_SCALER
+
+EMBEDDING = 4
+
+
+class FakeTFT:
+    """Stands for a `TFTAgent`: fixed probabilities, or an exception, NaN or delay."""
+
+    name = "tft"
+    scaler = REFERENCE_SCALER
+    model_hash = "tft"
+
+    def __init__(
+        self,
+        probabilities: tuple[float, float, float] = (0.2, 0.5, 0.3),
+        *,
+        error: Exception | None = None,
+        nan_rows: tuple[int, ...] = (),
+        seconds: float = 0.0,
+    ) -> None:
+        self.probabilities = probabilities
+        self.error = error
+        self.nan_rows = nan_rows
+        self.seconds = seconds
+        self.calls = 0
+
+    def signals_and_embedding(self, inputs: ModelInputs) -> tuple[Signals, NDArray[np.float32]]:
+        self.calls += 1
+        if self.error is not None:
+            raise self.error
+        time.sleep(self.seconds)
+        count = len(inputs)
+        table = np.tile(np.array(self.probabilities, dtype=np.float32), (count, 1))
+        table[[row for row in self.nan_rows if row < count]] = np.nan
+        signals = Signals(
+            probabilities=table,
+            quantiles=np.zeros((count, 4, 3), dtype=np.float32),
+            attention=np.full((count, 60), 1 / 60, dtype=np.float32),
+            importances=np.full((count, 14), 1 / 14, dtype=np.float32),
+        )
+        return signals, np.zeros((count, EMBEDDING), dtype=np.float32)
+
+
+class FakePPO:
+    """Stands for a `PPOAgent`."""
+
+    model_hash = "ppo"
+
+    def __init__(
+        self,
+        probabilities: tuple[float, float, float] = (0.2, 0.5, 0.3),
+        *,
+        error: Exception | None = None,
+    ) -> None:
+        self.table = probabilities
+        self.error = error
+
+    def probabilities(
+        self, embedding: NDArray[np.float32], account: NDArray[np.float32] | None
+    ) -> NDArray[np.float32]:
+        if self.error is not None:
+            raise self.error
+        return np.tile(np.array(self.table, dtype=np.float32), (len(embedding), 1))
+
+
+class FakeAgent:
+    """Stands for the XGBoost fallback."""
+
+    name = "xgboost"
+    model_hash = "xgboost"
+
+    def __init__(
+        self, probabilities: tuple[float, float, float] = (0.2, 0.2, 0.6), error: Exception | None = None
+    ) -> None:
+        self.table = probabilities
+        self.error = error
+
+    def signals(self, inputs: ModelInputs) -> Signals:
+        if self.error is not None:
+            raise self.error
+        return Signals(probabilities=np.tile(np.array(self.table, dtype=np.float32), (len(inputs), 1)))
+
+
+HOUR = 3_600_000
+
+
+def bar(step: int, *, price: float = 100.0, hours: int | None = None) -> Bar:
+    """Bar number `step` of a quiet series whose closes name the step: 100 + step / 1000."""
+    close = price + step / 1000
+    return Bar(
+        timestamp=(step if hours is None else hours) * HOUR,
+        open=close,
+        high=close * 1.001,
+        low=close * 0.999,
+        close=close,
+        volume=10.0 + step % 7,
+    )
+
+
+def bars(count: int, *, start: int = 0) -> list[Bar]:
+    """`count` successive bars."""
+    return [bar(step) for step in range(start, start + count)]

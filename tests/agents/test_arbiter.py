@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from quantum_trader.agents.arbiter import Arbiter
+from quantum_trader.agents.arbiter_settings import ArbiterSettings, GateSettings
+from quantum_trader.agents.signals import ModelInputs
+from quantum_trader.envs.actions import Action
+from quantum_trader.envs.context import CONTEXT_SIZE
+from quantum_trader.envs.errors import DataError
+from quantum_trader.envs.scaler import REFERENCE_SCALER
+
+from .fakes import FakeAgent, FakePPO, FakeTFT, bar, bars
+
+OPEN = GateSettings(hold_threshold=0.9, confidence_threshold=0.5)
+SETTINGS = ArbiterSettings(tft_weight=0.5, ppo_weight=0.5, primary=OPEN, fallback=OPEN)
+
+
+def arbiter(tft: Any = None, ppo: Any = None, fallback: Any = None, **changes: Any) -> Arbiter:
+    return Arbiter(
+        tft=tft,
+        ppo=ppo,
+        fallback=fallback,
+        settings=replace(SETTINGS, **changes),
+        scaler=REFERENCE_SCALER,
+    )
+
+
+def inputs(rows: int) -> ModelInputs:
+    return ModelInputs(
+        windows=np.zeros((rows, 60, 14), dtype=np.float32),
+        context=np.zeros((rows, CONTEXT_SIZE), dtype=np.float32),
+    )
+
+
+def test_fewer_than_sixty_bars_hold_for_insufficient_history() -> None:
+    """59 bars of a new symbol answer HOLD with the reason; the 60th is decided."""
+    judge = arbiter(FakeTFT(), FakePPO(), FakeAgent())
+    decisions = [judge.decide("NEW", item) for item in bars(60)]
+    assert {(d.action, d.reason, d.source) for d in decisions[:59]} == {
+        (Action.HOLD, "insufficient history", "none")
+    }
+    last = decisions[59]
+    assert last.action is Action.BUY
+    assert last.source == "tft+ppo"
+    assert last.confidence == pytest.approx(0.5 / 0.8)
+    assert last.attention is not None
+    assert last.quantiles is not None
+    assert {vote.member for vote in last.votes} == {"tft", "ppo"}
+
+
+@pytest.mark.parametrize(
+    ("tft", "fragment"),
+    [
+        (None, "TFT not available"),
+        (FakeTFT(error=RuntimeError("boom")), "TFT failed (RuntimeError)"),
+        (FakeTFT(nan_rows=(0,)), "TFT answered NaN"),
+    ],
+)
+def test_xgboost_decides_where_the_tft_cannot(tft: Any, fragment: str) -> None:
+    """A missing, raising or NaN TFT leaves the decision to XGBoost, and the reason says so."""
+    decisions = arbiter(tft, None, FakeAgent((0.2, 0.2, 0.6))).decide_inputs(inputs(1))
+    assert decisions.source == ("xgboost",)
+    assert decisions.actions[0] == Action.SELL
+    assert decisions.reason[0].startswith(fragment)
+
+
+def test_only_the_rows_that_are_nan_fall_back() -> None:
+    """One symbol's NaN does not take the TFT from the others."""
+    decisions = arbiter(FakeTFT(nan_rows=(1,)), None, FakeAgent()).decide_inputs(inputs(3))
+    assert decisions.source == ("tft", "xgboost", "tft")
+    assert list(decisions.actions) == [Action.BUY, Action.SELL, Action.BUY]
+    np.testing.assert_allclose(decisions.signals.probabilities.sum(axis=1), 1.0, rtol=1e-5)
+
+
+def test_a_slow_tft_is_not_waited_for() -> None:
+    """A TFT over its budget is answered for by XGBoost."""
+    judge = arbiter(FakeTFT(seconds=0.4), None, FakeAgent(), latency_budget_ms=20.0)
+    judge.add_to_history("A", bars(59))
+    decision = judge.decide("A", bar(59))
+    assert decision.source == "xgboost"
+    assert decision.reason.startswith("TFT took longer than 20 ms")
+
+
+def test_a_window_at_the_clip_bounds_is_out_of_distribution() -> None:
+    """A window mostly at the scaler's bounds is not the TFT's to judge."""
+    far = inputs(2)
+    far.windows[1] = REFERENCE_SCALER.clip
+    tft = FakeTFT()
+    decisions = arbiter(tft, None, FakeAgent()).decide_inputs(far)
+    assert decisions.source == ("tft", "xgboost")
+    assert decisions.reason[1].startswith("out of distribution")
+
+
+@pytest.mark.parametrize("fallback", [None, FakeAgent(error=ValueError("x")), FakeAgent((np.nan,) * 3)])
+def test_hold_when_every_model_is_gone(fallback: Any) -> None:
+    """Nothing left to ask: HOLD with a reason, never an exception."""
+    decisions = arbiter(FakeTFT(error=RuntimeError("boom")), None, fallback).decide_inputs(inputs(2))
+    assert decisions.source == ("none", "none")
+    assert list(decisions.actions) == [Action.HOLD, Action.HOLD]
+    assert all("TFT failed" in reason and "XGBoost" in reason for reason in decisions.reason)
+
+
+def test_a_failing_policy_leaves_the_tft_alone() -> None:
+    """PPO's failure costs PPO's vote only."""
+    decisions = arbiter(FakeTFT(), FakePPO(error=RuntimeError("x")), FakeAgent()).decide_inputs(inputs(1))
+    assert decisions.source == ("tft",)
+    np.testing.assert_allclose(decisions.signals.probabilities[0], (0.2, 0.5, 0.3), rtol=1e-6)
+
+
+def test_the_gate_holds_below_its_confidence() -> None:
+    """Directional confidence 0.625 passes a gate of 0.6 and not one of 0.65."""
+    judge = arbiter(FakeTFT(), None, None)
+    assert judge.with_confidence_threshold(0.60).decide_inputs(inputs(1)).actions[0] == Action.BUY
+    strict = judge.with_confidence_threshold(0.65).decide_inputs(inputs(1))
+    assert strict.actions[0] == Action.HOLD
+    assert "below 0.650" in strict.reason[0]
+
+
+def test_hold_probability_gates_first() -> None:
+    """P(HOLD) at the hold threshold answers HOLD whatever the direction."""
+    gate = GateSettings(hold_threshold=0.2, confidence_threshold=0.5)
+    decisions = arbiter(FakeTFT((0.2, 0.8, 0.0)), None, None, primary=gate).decide_inputs(inputs(1))
+    assert decisions.actions[0] == Action.HOLD
+
+
+def test_one_encoder_pass_serves_many_symbols() -> None:
+    """A batch of symbols costs one call of the TFT."""
+    tft = FakeTFT()
+    judge = arbiter(tft, FakePPO(), FakeAgent())
+    names = [f"S{number}" for number in range(100)]
+    for name in names:
+        judge.add_to_history(name, bars(59))
+    answers = judge.decide_batch({name: bar(59) for name in names})
+    assert tft.calls == 1
+    assert list(answers) == names
+    assert all(answer.action is Action.BUY for answer in answers.values())
+
+
+def test_a_stale_bar_is_refused_and_leaves_no_trace() -> None:
+    """A duplicate or older bar answers HOLD with the reason; the next bar decides as if it had not come."""
+    clean, disturbed = (arbiter(FakeTFT(), None, None) for _ in range(2))
+    for judge in (clean, disturbed):
+        judge.add_to_history("A", bars(60))
+    assert disturbed.decide("A", bar(59)).reason == "duplicate bar"
+    assert disturbed.decide("A", bar(10)).reason == "out-of-order bar"
+    window = disturbed.histories["A"].window()
+    np.testing.assert_array_equal(window, clean.histories["A"].window())
+    assert disturbed.decide("A", bar(60)).action is clean.decide("A", bar(60)).action
+
+
+def test_a_broken_bar_is_an_error_that_changes_nothing() -> None:
+    """A bar without a price is a DataError naming the symbol; the history stays."""
+    judge = arbiter(FakeTFT(), None, None)
+    judge.add_to_history("A", bars(60))
+    broken = replace(bar(60), close=float("nan"))
+    with pytest.raises(DataError, match=r"A: the bar at .* positive number"):
+        judge.decide("A", broken)
+    assert judge.histories["A"].last_timestamp == bar(59).timestamp
+
+
+def test_a_long_gap_starts_the_window_again() -> None:
+    """After a gap no window may span, HOLD until 60 new bars are there."""
+    judge = arbiter(FakeTFT(), None, None)
+    judge.add_to_history("A", bars(60))
+    late = judge.decide("A", bar(60, hours=100))
+    assert late.action is Action.HOLD
+    assert late.reason == "insufficient history"
+    assert judge.histories["A"].length == 1

@@ -1,0 +1,297 @@
+"""One step by hand: each test writes its prices down and does the arithmetic in comments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from quantum_trader.envs.backtest_kernel import Record, run_actions
+from quantum_trader.envs.contract import FuturesContract, MarginTier
+from quantum_trader.envs.env_config import EnvConfig
+from quantum_trader.envs.market import Market
+
+MakeMarket = Callable[..., Market]
+HOLD, BUY, SELL = 0, 1, 2
+ONE_BAR = EnvConfig(window=1)
+COSTLY = FuturesContract(
+    name="costly",
+    taker_fee=0.001,
+    slippage=0.01,
+    liquidation_fee=0.002,
+    tiers=(MarginTier(floor=0.0, cap=1e12, mmr=0.01, max_leverage=100.0),),
+)
+NO_COSTS = replace(COSTLY, taker_fee=0.0, slippage=0.0, liquidation_fee=0.0)
+
+
+def trade(
+    market: Market,
+    *actions: int | float,
+    flatten: bool = False,
+    config: EnvConfig = ONE_BAR,
+    **changes: object,
+) -> Record:
+    """Run `actions` from bar 0 on, then HOLD (the wanted position again in the other modes)."""
+    config = replace(config, **changes)  # type: ignore[arg-type]
+    rest = HOLD if config.actions == "order" else actions[-1]
+    padded = [*actions, *[rest] * (len(market) - len(actions))]
+    return run_actions(market, np.array(padded), config, flatten=flatten)
+
+
+def test_a_buy_fills_at_the_next_open_with_slippage_and_fee(make_market: MakeMarket) -> None:
+    """The price is the next open, worse by 1 %; the fee is 0.1 % of the notional."""
+    market = make_market([100, 110, 120], open=[100, 100, 110], contract=COSTLY)
+    record = trade(market, BUY, initial_balance=1_000.0)
+    # wanted 1000 / 100 = 10, but 10 x 101 needs 1,010 + 1.01 fee: cut to 1000 / (101 x 1.001)
+    quantity = 1_000 / (101 * 1.001)
+    assert record.position.tolist() == pytest.approx([0, quantity, quantity])
+    fee = quantity * 101 * 0.001
+    assert record.fees == pytest.approx(fee)
+    assert record.slippage == pytest.approx(quantity * 1.0)
+    assert record.equity.tolist() == pytest.approx(
+        [1_000, 1_000 - fee + quantity * (110 - 101), 1_000 - fee + quantity * (120 - 101)]
+    )
+
+
+def test_the_size_is_that_of_the_decision_where_money_allows(make_market: MakeMarket) -> None:
+    """One of two units at leverage 2: 1,000 / 100 = 10 at the decision, though the open is 104."""
+    market = make_market([100, 104, 104], open=[100, 104, 104], contract=NO_COSTS)
+    assert trade(market, BUY, initial_balance=1_000.0, leverage=2.0, max_units=2).position[1] == 10.0
+
+
+def test_orders_move_one_unit(make_market: MakeMarket) -> None:
+    """SELL from flat opens a short, BUY covers it, a second BUY opens a long, a third is clipped."""
+    market = make_market([100.0] * 6, contract=NO_COSTS)
+    record = trade(market, SELL, BUY, BUY, BUY, HOLD)
+    assert record.units.tolist() == [0, -1, 0, 1, 1, 1]
+
+
+def test_targets_reverse_in_one_bar(make_market: MakeMarket) -> None:
+    """From long to short at one open: two legs of costs, and the trade says it was reversed."""
+    market = make_market([100.0] * 4, contract=COSTLY)
+    record = trade(market, 2, 0, 0, actions="target")
+    assert record.units.tolist() == [0, 1, -1, -1]
+    assert record.trades().exit_reason.tolist() == ["reverse"]
+
+
+def test_units_close_in_equal_parts(make_market: MakeMarket) -> None:
+    """Selling one of two units halves the position, the margin and the costs that lie on it."""
+    market = make_market([100.0] * 5, contract=COSTLY)
+    record = trade(market, BUY, BUY, SELL, max_units=2, leverage=2.0)
+    assert record.position[3] == pytest.approx(record.position[2] / 2)
+    history = record.history()
+    assert history.margin[3] == pytest.approx(history.margin[2] / 2)
+    closed = record.trades().iloc[0]
+    opening = history.fees[2] / 2
+    assert closed.fees == pytest.approx(opening + closed.quantity * closed.exit_price * 0.001)
+
+
+def test_hold_never_rebalances(make_market: MakeMarket) -> None:
+    """A position keeps its quantity while prices double; so does an unchanged continuous action."""
+    market = make_market([100, 100, 150, 200], contract=NO_COSTS)
+    assert len(set(trade(market, BUY).position[1:])) == 1
+    assert len(set(trade(market, 0.5, actions="continuous").position[1:])) == 1
+
+
+def test_a_changed_continuous_action_resizes_the_position(make_market: MakeMarket) -> None:
+    """The quantity is share x leverage x equity / close of the decision."""
+    market = make_market([100, 100, 100, 100, 100], contract=NO_COSTS)
+    record = trade(market, 0.5, -0.25, 0.0, 0.0, actions="continuous", leverage=4.0, initial_balance=1_000.0)
+    assert record.position.tolist() == pytest.approx([0, 20, -10, 0, 0])
+
+
+def test_delay_waits_for_later_opens(make_market: MakeMarket) -> None:
+    """With a delay of d bars the fill is at open t+1+d, sized at the decision."""
+    market = make_market([100, 110, 121, 133.1, 146.41], contract=NO_COSTS)
+    for delay in (0, 1, 2):
+        record = trade(market, BUY, delay_bars=delay, leverage=0.5)
+        assert np.flatnonzero(record.position)[0] == 1 + delay
+        assert record.position[-1] == pytest.approx(0.5 * 10_000 / 100)
+        assert record.history().entry_price.iloc[-1] == market.bars.open[1 + delay]
+
+
+def test_funding_is_paid_by_the_long_after_the_fill(make_market: MakeMarket) -> None:
+    """A settlement on the bar of the fill counts: 50 x 100 x 0.01 = 50 from the long to the short."""
+    market = make_market([100.0] * 4, funding={1: 0.01, 2: np.nan, 3: -0.02}, contract=NO_COSTS)
+    # half the leverage leaves the order uncut: 0.5 x 10,000 / 100 = 50
+    assert trade(market, BUY, leverage=0.5).equity.tolist() == pytest.approx([10_000, 9_950, 9_950, 10_050])
+    assert trade(market, SELL, leverage=0.5).equity.tolist() == pytest.approx([10_000, 10_050, 10_050, 9_950])
+
+
+def test_funding_moves_the_liquidation_price(make_market: MakeMarket) -> None:
+    """Funding comes out of the isolated margin, so a long that pays is liquidated earlier."""
+    market = make_market([100.0] * 4, funding={2: 0.01}, contract=NO_COSTS)
+    history = trade(market, BUY, leverage=10.0).history()
+    assert history.liquidation_price[2] > history.liquidation_price[1]
+    assert history.margin[1] - history.margin[2] == pytest.approx(history.funding[2])
+
+
+def test_no_funding_without_a_contract_that_has_it(make_market: MakeMarket) -> None:
+    """`has_funding=False` ignores rates in the data."""
+    market = make_market([100.0] * 4, funding={2: 0.01}, contract=replace(NO_COSTS, has_funding=False))
+    assert trade(market, BUY).funding == 0.0
+
+
+def liquidated(record: Record) -> pd.Series:
+    trades = record.trades()
+    assert trades.exit_reason.tolist() == ["liquidation"]
+    return trades.iloc[0]
+
+
+def test_liquidation_inside_the_bar(make_market: MakeMarket) -> None:
+    """10x long at 100, mmr 1 %: liquidation at 90 / 0.99 = 90.91; a low of 90.5 takes the margin."""
+    market = make_market(
+        [100, 100, 99], low=[100, 100, 90.5], contract=replace(NO_COSTS, liquidation_fee=0.002)
+    )
+    record = trade(market, BUY, leverage=10.0, initial_balance=1_000.0, max_units=2)
+    # one unit: 5 x 1,000 / 100 = 50 contracts, margin 500, free balance 500
+    row = liquidated(record)
+    assert row.exit_price == pytest.approx(90 / 0.99)
+    assert record.equity[-1] == pytest.approx(500.0)
+    # of the margin 500 the loss is 50 x 9.0909 = 454.55 and the clearance fee 50 x 90.909 x 0.002 = 9.09
+    assert row.fees == pytest.approx(50 * 90 / 0.99 * 0.002)
+    assert row.liquidation_cost == pytest.approx(500 - 50 * (100 - 90 / 0.99) - row.fees)
+    assert row.net_pnl == pytest.approx(-500.0)
+
+
+@pytest.mark.parametrize(("opening", "fill"), [(90.5, 90.5), (90.0, 90.0), (80.0, 90.0)])
+def test_gap_rule(make_market: MakeMarket, opening: float, fill: float) -> None:
+    """Past liquidation (90.91) the open is the fill, past bankruptcy (90) that; the loss is the margin."""
+    market = make_market([100, 100, 95], open=[100, 100, opening], contract=NO_COSTS)
+    record = trade(market, BUY, leverage=10.0, max_units=2)
+    assert liquidated(record).exit_price == pytest.approx(fill)
+    assert record.equity[-1] == pytest.approx(5_000.0)
+
+
+def test_a_gap_past_liquidation_comes_before_the_order(make_market: MakeMarket) -> None:
+    """A SELL due at an open past liquidation saves nothing and opens no short."""
+    market = make_market([100, 100, 95, 95], open=[100, 100, 90.2, 95], contract=NO_COSTS)
+    record = trade(market, BUY, SELL, leverage=10.0, max_units=2)
+    liquidated(record)
+    assert record.units.tolist() == [0, 1, 0, 0]
+
+
+def test_liquidation_looks_at_the_mark(make_market: MakeMarket) -> None:
+    """A wick of the last price that the mark did not follow liquidates nobody; a mark that did liquidates."""
+    prices = {"close": [100, 100, 99], "low": [100, 100, 80]}
+    calm = make_market(**prices, mark_low=[100, 100, 95], contract=NO_COSTS)
+    assert trade(calm, BUY, leverage=10.0, max_units=2).liquidations == 0
+    wild = make_market([100, 100, 99], mark_low=[100, 100, 80], contract=NO_COSTS)
+    assert trade(wild, BUY, leverage=10.0, max_units=2).liquidations == 1
+
+
+def test_stop_loss_fills_at_its_level(make_market: MakeMarket) -> None:
+    """ATR 2, stop 1.5 ATR below the fill of 101 at 98, sold 1 % worse; the low reached 96."""
+    market = make_market(
+        [100, 100, 98], low=[100, 100, 96], atr=2.0, contract=replace(NO_COSTS, slippage=0.01)
+    )
+    record = trade(market, BUY, stop_loss_atr=1.5, leverage=0.5)
+    row = record.trades().iloc[0]
+    assert (row.exit_reason, row.entry_price) == ("stop_loss", 101.0)
+    assert row.exit_price == pytest.approx(98 * 0.99)
+
+
+def test_a_gap_through_the_stop_fills_at_the_open(make_market: MakeMarket) -> None:
+    """Stop at 97, open at 94: filled at 94."""
+    market = make_market([100, 100, 95], open=[100, 100, 94], atr=2.0, contract=NO_COSTS)
+    row = trade(market, BUY, stop_loss_atr=1.5).trades().iloc[0]
+    assert (row.exit_reason, row.exit_price) == ("stop_loss", 94.0)
+
+
+def test_stop_comes_before_target(make_market: MakeMarket) -> None:
+    """A bar that touches both 97 and 103 is taken to have touched the stop first."""
+    market = make_market(
+        [100, 100, 100], high=[100, 100, 104], low=[100, 100, 96], atr=2.0, contract=NO_COSTS
+    )
+    row = trade(market, BUY, stop_loss_atr=1.5, take_profit_atr=1.5).trades().iloc[0]
+    assert (row.exit_reason, row.exit_price) == ("stop_loss", 97.0)
+
+
+def test_take_profit_of_a_short(make_market: MakeMarket) -> None:
+    """Entry 100, target 3 ATR below at 94, reached by the low of 93."""
+    market = make_market([100, 100, 95], low=[100, 100, 93], atr=2.0, contract=NO_COSTS)
+    row = trade(market, SELL, take_profit_atr=3.0).trades().iloc[0]
+    assert (row.exit_reason, row.exit_price, row.side) == ("take_profit", 94.0, -1)
+
+
+def test_the_nearer_of_liquidation_and_stop_comes_first(make_market: MakeMarket) -> None:
+    """Liquidation at 90.91: a stop at 95 saves the account, a stop at 88 comes too late."""
+    market = make_market([100, 100, 99], low=[100, 100, 85], atr=1.0, contract=NO_COSTS)
+    near = trade(market, BUY, leverage=10.0, stop_loss_atr=5.0)
+    assert near.trades().exit_reason.tolist() == ["stop_loss"]
+    far = trade(market, BUY, leverage=10.0, stop_loss_atr=12.0)
+    assert far.trades().exit_reason.tolist() == ["liquidation"]
+
+
+def test_max_holding_closes_at_the_open(make_market: MakeMarket) -> None:
+    """Filled at the open of bar 1, closed at that of bar 3; the order due then is dropped."""
+    market = make_market([100, 101, 102, 103, 104], contract=NO_COSTS)
+    record = trade(market, BUY, HOLD, BUY, HOLD, max_holding_bars=2)
+    row = record.trades().iloc[0]
+    assert (row.exit_reason, row.exit_bar, row.bars_held, row.exit_price) == ("max_holding", 3, 2, 102.0)
+    assert record.units.tolist() == [0, 1, 1, 0, 0]
+
+
+def test_orders_below_the_minimum_are_not_placed(make_market: MakeMarket) -> None:
+    """An account too small for the smallest order buys nothing; closing is always possible."""
+    contract = replace(NO_COSTS, min_notional=900.0)
+    market = make_market([100, 100, 80, 80, 80, 80], contract=contract)
+    record = trade(market, BUY, HOLD, SELL, BUY, initial_balance=1_000.0)
+    assert record.units.tolist() == [0, 1, 1, 0, 0, 0]
+
+
+def test_quantities_are_whole_lots(make_market: MakeMarket) -> None:
+    """1,000 / 30 = 33.3 becomes 33 lots of 1."""
+    market = make_market([30.0] * 3, contract=replace(NO_COSTS, lot_size=1.0))
+    assert trade(market, BUY, initial_balance=1_000.0).position[1] == 33.0
+
+
+def test_growth_stops_at_the_bracket_of_the_leverage(make_market: MakeMarket) -> None:
+    """Where 10x is allowed up to 50,000 only, an account of 10,000 holds no more than 50,000."""
+    tiers = (
+        MarginTier(floor=0.0, cap=50_000.0, mmr=0.01, max_leverage=10.0),
+        MarginTier(floor=50_000.0, cap=1e9, mmr=0.05, max_leverage=5.0),
+    )
+    market = make_market([100, 100, 150, 150, 150, 150], contract=replace(NO_COSTS, tiers=tiers))
+    record = trade(market, BUY, HOLD, SELL, BUY, leverage=10.0, initial_balance=4_000.0)
+    assert record.position[1] == 400.0
+    assert record.position[4] * 150 == pytest.approx(50_000.0)
+
+
+def test_long_gaps_are_crossed_flat(make_market: MakeMarket) -> None:
+    """The position is closed at the last close before the gap and may be opened again after it."""
+    market = make_market([100, 101, 102, 200, 201, 202], breaks=[3], contract=NO_COSTS)
+    record = trade(market, BUY, HOLD, BUY, BUY)
+    assert record.units.tolist() == [0, 1, 0, 0, 1, 1]
+    assert record.trades().exit_reason.tolist() == ["end"]
+    assert record.equity[3] == record.equity[2]
+
+
+def test_flatten_pays_for_closing(make_market: MakeMarket) -> None:
+    """With `flatten` the last close ends the position at a cost."""
+    market = make_market([100.0] * 3, contract=COSTLY)
+    kept, closed = trade(market, BUY, flatten=False), trade(market, BUY, flatten=True)
+    quantity = kept.position[-1]
+    assert closed.position[-1] == 0.0
+    assert kept.equity[-1] - closed.equity[-1] == pytest.approx(quantity * 1.0 + quantity * 99.0 * 0.001)
+
+
+def test_buy_and_hold_without_costs_is_the_price_ratio(make_market: MakeMarket) -> None:
+    """At leverage 1 and no cost, equity / initial = close / first close, to the last digits."""
+    close = 100 * np.exp(np.cumsum(np.random.default_rng(0).normal(0, 0.01, 500)))
+    record = trade(make_market(close, contract=NO_COSTS), BUY)
+    assert record.equity / 10_000 == pytest.approx(close / close[0], rel=1e-13)
+
+
+def test_ruin_ends_trading(make_market: MakeMarket) -> None:
+    """Below the equity floor the account trades no more, and the record says when."""
+    market = make_market([100, 100, 50, 50, 50, 50], contract=NO_COSTS)
+    record = trade(market, BUY, BUY, BUY, BUY, leverage=10.0)
+    assert record.equity[-1] == 0.0
+    assert record.ruined
+    assert record.bars_done == 3
+    assert math.isinf(record.log_returns[1])

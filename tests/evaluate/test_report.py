@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from report_data import agent, full_report, hold, judgement, trading
+
+from quantum_trader.evaluate.bootstrap import Interval
+from quantum_trader.evaluate.report.data import ReportData, SplitSummary
+from quantum_trader.evaluate.report.render import render_report, write_report
+
+VOID = {"meta", "br", "link", "img", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Collects tags, attributes and headings, and checks that every tag is closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.headings: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self._open == [], f"left open: {self._open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open and self._open[-1] == "h2":
+            self.headings.append(data)
+
+
+def test_the_page_stands_alone() -> None:
+    """No script, nothing fetched, well-formed, and far below two megabytes."""
+    text = render_report(full_report())
+    page = Page(text)
+    assert "script" not in page.tags
+    assert not {"link", "img", "iframe", "object"} & set(page.tags)
+    fetched = [value for name, value in page.attributes if name in ("src", "href", "xlink:href")]
+    assert fetched == []
+    assert "url(" not in text
+    assert "@import" not in text
+    assert len(text.encode()) < 2_000_000
+
+
+def test_every_section_is_there() -> None:
+    """A full report has all its sections, the findings first."""
+    assert Page(render_report(full_report())).headings == [
+        "What was found",
+        "Data",
+        "Trading",
+        "Over time",
+        "Signals before trading",
+        "Confidence thresholds",
+        "Signals on BTCUSDT",
+        "What tft looks at",
+        "Costs",
+        "By symbol",
+        "Run details",
+    ]
+
+
+def test_missing_parts_are_left_out() -> None:
+    """Without curves, candles, probabilities or a TFT the page is shorter and still whole."""
+    only = judgement(replace(agent("ppo"), signal=None, confidence=(), coin_flips=None))
+    bare = ReportData(title="Bare", judgement=replace(only, symbols=("EURUSD",)))
+    page = Page(render_report(bare))
+    assert page.headings == ["What was found", "Data", "Trading", "Costs", "Run details"]
+
+
+def test_no_learner_and_no_trades_still_make_a_page() -> None:
+    """A run of baselines that never traded renders without a number that is not one."""
+    idle = replace(
+        hold(),
+        trading=trading(0.0, trades=0),
+        win_rate=Interval(estimate=float("nan"), low=float("nan"), high=float("nan")),
+    )
+    data = ReportData(title="Idle", judgement=replace(judgement(), agents=(idle,)))
+    text = render_report(data)
+    assert not re.search(r"\bnan\b|\binf\b", text, flags=re.IGNORECASE)
+    assert "No trained agent was judged" in text
+
+
+def test_user_text_is_escaped() -> None:
+    """Names and titles cannot become markup."""
+    nasty = '<script>alert("x")</script>&"'
+    data = full_report()
+    evil = replace(
+        data,
+        title=nasty,
+        subtitle=nasty,
+        data_notes=(nasty,),
+        splits=(SplitSummary(name=nasty, start_ms=0, end_ms=1, rows=1, shares=(1.0, 0.0, 0.0)),),
+        judgement=replace(data.judgement, symbols=(nasty, "B")),
+    )
+    text = render_report(evil)
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+    Page(text)
+
+
+def test_reports_are_written_whole_and_alike(tmp_path: Path) -> None:
+    """Writing gives what rendering gives, twice the same, and leaves nothing else behind."""
+    path = tmp_path / "report.html"
+    data = full_report()
+    write_report(path, data)
+    assert path.read_text(encoding="utf-8") == render_report(data)
+    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_both_drawings_of_every_figure_are_there() -> None:
+    """Each figure comes in a wide and a narrow drawing, of which the style sheet shows one."""
+    text = render_report(full_report())
+    assert text.count('<svg class="wide"') == text.count('<svg class="narrow"') >= 8
+
+
+@pytest.mark.parametrize("name", ["a" * 60, "имя", "x<y"])
+def test_odd_agent_names_render(name: str) -> None:
+    """Long, foreign or angled names neither break the page nor a style."""
+    Page(render_report(ReportData(title="t", judgement=judgement(agent(name)))))

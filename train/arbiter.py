@@ -1,0 +1,136 @@
+"""Fits the Arbiter's numbers on validation rows: pool weights, hold thresholds, confidence gates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantum_trader.agents.arbiter_settings import ArbiterSettings, GateSettings
+from quantum_trader.agents.pool import SMALLEST_PROBABILITY, log_opinion_pool
+from quantum_trader.agents.signals import Signals
+from quantum_trader.envs.actions import Action
+from quantum_trader.train.arbiter_config import ArbiterConfig
+from quantum_trader.train.dataset import PooledDataset
+from quantum_trader.train.gate import GateTrial, choose_threshold, trade_by_day
+
+Floats = NDArray[np.float64]
+Floats32 = NDArray[np.float32]
+Labels = NDArray[np.int8]
+
+
+def fit_arbiter(
+    validation: PooledDataset,
+    *,
+    tft: Floats32 | None,
+    ppo: Floats32 | None,
+    fallback: Floats32 | None,
+    barrier_atr: float,
+    horizon_bars: int,
+    config: ArbiterConfig,
+) -> ArbiterSettings:
+    """All of the Arbiter's numbers, from validation rows only.
+
+    Args:
+        validation: `N` labelled rows.
+        tft, ppo, fallback: float32 [N, 3], each member's probabilities on those rows; None where missing.
+        barrier_atr, horizon_bars: of the labels; trades of the gate leave by them.
+        config: shares, coverage and limits.
+    """
+    weights, bias = (1.0, 0.0), (0.0, 0.0, 0.0)
+    primary = tft
+    if tft is not None and ppo is not None:
+        weights, bias = fit_pool(tft, ppo, validation.action)
+        primary = log_opinion_pool((tft, ppo), weights, bias)
+
+    def gate(probabilities: Floats32 | None) -> GateSettings:
+        if probabilities is None:
+            return GateSettings(rule="not fitted: the models are missing")
+        return fit_gate(validation, probabilities, barrier_atr, horizon_bars, config)
+
+    return ArbiterSettings(
+        tft_weight=weights[0],
+        ppo_weight=weights[1],
+        bias=bias,
+        primary=gate(primary),
+        fallback=gate(fallback),
+        latency_budget_ms=config.latency_budget_ms,
+        clipped_share_limit=config.clipped_share_limit,
+    )
+
+
+def fit_pool(
+    tft: Floats32, ppo: Floats32, labels: Labels
+) -> tuple[tuple[float, float], tuple[float, float, float]]:
+    """Weights >= 0 and class bias of the log-opinion pool with the least log-loss on the labels.
+
+    The bias turns the policy's action preferences, which are no forecasts of the label, into something that
+    can be pooled with one. The problem is convex: a multinomial logistic regression with tied coefficients.
+
+    Args:
+        tft, ppo: float32 [N, 3].
+        labels: int8 [N], `Action` values.
+    """
+    from scipy.optimize import minimize
+
+    members = np.stack([np.log(np.clip(p.astype(np.float64), SMALLEST_PROBABILITY, 1.0)) for p in (tft, ppo)])
+    target = np.eye(3)[labels]
+
+    def loss(parameters: Floats) -> tuple[float, Floats]:
+        weights, bias = parameters[:2], np.concatenate([[0.0], parameters[2:]])
+        logits = np.tensordot(weights, members, axes=1) + bias
+        logits -= logits.max(axis=1, keepdims=True)
+        log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        residual = (np.exp(log_p) - target) / len(target)
+        slope = np.concatenate([(members * residual).sum(axis=(1, 2)), residual.sum(axis=0)[1:]])
+        return float(-(log_p * target).sum() / len(target)), slope
+
+    start = np.array([1.0, 0.0, 0.0, 0.0])
+    bounds = [(0.0, None), (0.0, None), (None, None), (None, None)]
+    best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+    return (float(best[0]), float(best[1])), (0.0, float(best[2]), float(best[3]))
+
+
+def fit_hold_threshold(probabilities: Floats32, hold_share: float) -> float:
+    """P(HOLD) that the given share of rows reaches: the source then says HOLD about as often as the labels.
+
+    Without it, a forecaster that knows little says its most frequent class for ever.
+    """
+    return float(np.quantile(probabilities[:, Action.HOLD], 1.0 - hold_share))
+
+
+def fit_gate(
+    validation: PooledDataset,
+    probabilities: Floats32,
+    barrier_atr: float,
+    horizon_bars: int,
+    config: ArbiterConfig,
+) -> GateSettings:
+    """Hold threshold by share of HOLD, then the confidence threshold that pays best, if one pays at all."""
+    hold_threshold = fit_hold_threshold(probabilities, config.hold_share)
+    if config.confidence_threshold is not None:
+        return GateSettings(
+            hold_threshold=hold_threshold,
+            confidence_threshold=config.confidence_threshold,
+            rule="fixed by the user",
+        )
+    signals = Signals(probabilities=probabilities)
+    open_rows = probabilities[:, Action.HOLD] < hold_threshold
+    confidence = signals.directional_confidence
+    trials = []
+    for threshold in _candidates(confidence[open_rows], open_rows.mean(), config):
+        traded = open_rows & (confidence >= threshold)
+        actions = np.where(traded, signals.direction, np.int8(Action.HOLD))
+        days = trade_by_day(validation, actions, barrier_atr, horizon_bars)
+        trials.append(GateTrial(threshold=threshold, coverage=float(traded.mean()), days=days))
+    return choose_threshold(trials, hold_threshold, config)
+
+
+def _candidates(confidence: Floats32, open_share: float, config: ArbiterConfig) -> Sequence[float]:
+    """0.5, and the thresholds that leave ever fewer rows, down to the minimum coverage."""
+    if len(confidence) == 0:
+        return [0.5]
+    coverages = np.geomspace(open_share, config.minimum_coverage, config.candidates)
+    shares = coverages[(coverages < open_share) & (coverages >= config.minimum_coverage)] / open_share
+    return [0.5, *sorted({float(value) for value in np.quantile(confidence, 1.0 - shares)})]

@@ -1,0 +1,42 @@
+"""Settings of the fit of the Arbiter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from quantum_trader.envs.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArbiterConfig:
+    """How hold threshold and confidence gate are chosen on validation rows."""
+
+    hold_share: float = 0.40
+    """Share of rows that the hold threshold alone answers with HOLD; raising it makes the Arbiter quieter."""
+    confidence_threshold: float | None = None
+    """Directional confidence below which the answer is HOLD; None ("auto") chooses it on validation rows: the
+    one with the highest net profit per trade among those whose interval lies above zero, else 0.5."""
+    minimum_coverage: float = 0.10
+    """Smallest share of rows that an automatic gate may leave tradable: it can never become all-HOLD."""
+    candidates: int = 8
+    """Thresholds tried, evenly spread over the logarithm of coverage."""
+    level: float = 0.90
+    """Level of the two-sided interval of the profit per trade that must lie above zero."""
+    draws: int = 1000
+    """Bootstrap draws of the interval."""
+    latency_budget_ms: float = 250.0
+    """Milliseconds TFT and PPO have for one live call before XGBoost answers; 0 waits for ever."""
+    clipped_share_limit: float = 0.25
+    """Share of a window's values at the scaler's clip bounds above which it is out of distribution."""
+    seed: int = 0
+    """Seed of the bootstrap."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.hold_share < 1:
+            raise ConfigError(f"hold_share: expected a share between 0 and 1, found {self.hold_share}.")
+        threshold = self.confidence_threshold
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise ConfigError(f"confidence_threshold: expected a number from 0 to 1, found {threshold}.")
+        if not 0 < self.minimum_coverage < 1:
+            found = self.minimum_coverage
+            raise ConfigError(f"minimum_coverage: expected a share between 0 and 1, found {found}.")

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
         PriorClass as PriorClass,
     )
     from quantum_trader.agents.calibration import (
-        TemperatureScaling as TemperatureScaling,
-        fit_temperature as fit_temperature,
+        Calibration as Calibration,
+        fit_calibration as fit_calibration,
     )
     from quantum_trader.agents.decision import Decision as Decision, Decisions as Decisions, Vote as Vote
     from quantum_trader.agents.folder import (
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from quantum_trader.agents.logistic import LogisticAgent as LogisticAgent
     from quantum_trader.agents.ppo_agent import PPOAgent as PPOAgent
     from quantum_trader.agents.signals import Agent as Agent, ModelInputs as ModelInputs, Signals as Signals
+    from quantum_trader.agents.tft.agent import TFTAgent as TFTAgent
     from quantum_trader.agents.xgboost_agent import XGBoostAgent as XGBoostAgent
 
 _MODULES = {
@@ -61,9 +62,10 @@ _MODULES = {
     "PriorClass": "baselines",
     "Provenance": "folder",
     "Signals": "signals",
-    "TemperatureScaling": "calibration",
+    "TFTAgent": "tft.agent",
+    "Calibration": "calibration",
     "XGBoostAgent": "xgboost_agent",
-    "fit_temperature": "calibration",
+    "fit_calibration": "calibration",
     "load_model_folder": "folder",
     "save_model_folder": "folder",
 }

@@ -48,7 +48,7 @@ def save_settings(
 
 
 def load_arbiter(
-    models: Path,
+    models: Path | str,
     *,
     confidence_threshold: float | None = None,
     strict: bool = False,
@@ -76,7 +76,8 @@ def load_arbiter(
         raise ConfigError(
             f"confidence_threshold: expected a number from 0 to 1, found {confidence_threshold}."
         )
-    root = models / "models" if (models / "models").is_dir() else models
+    folder = Path(models)
+    root = folder / "models" if (folder / "models").is_dir() else folder
     problems: list[str] = []
 
     def attempt(name: str, load: Callable[[Path], Member]) -> Member | None:

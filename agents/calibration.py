@@ -1,12 +1,13 @@
-"""Temperature scaling (Guo et al. 2017): one number that makes a classifier's confidence honest."""
+"""Calibration: temperature scaling (Guo et al. 2017), and the P(HOLD) from which a signal is HOLD."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from quantum_trader.envs.actions import Action
 from quantum_trader.envs.errors import TrainingError
 
 Floats32 = NDArray[np.float32]
@@ -19,11 +20,14 @@ _LOG_RANGE = (np.log(0.05), np.log(20.0))
 
 
 @dataclass(frozen=True, kw_only=True)
-class TemperatureScaling:
-    """Divides log probabilities by a temperature; the most probable class never changes."""
+class Calibration:
+    """What validation rows taught about reading a model's probabilities."""
 
     temperature: float = 1.0
-    """Above 1 flattens overconfident probabilities, below 1 sharpens underconfident ones."""
+    """Divides log probabilities: above 1 flattens overconfident ones, below 1 sharpens underconfident ones.
+    The most probable class never changes."""
+    hold_threshold: float = 0.5
+    """Calibrated P(HOLD) from which on the model's signal is HOLD: reached as often as HOLD is the label."""
 
     def apply(self, probabilities: Floats32) -> Floats32:
         """Calibrated probabilities.
@@ -37,16 +41,39 @@ class TemperatureScaling:
         return _scaled(_log(probabilities), self.temperature).astype(np.float32)
 
 
-def fit_temperature(
-    probabilities: Floats32, labels: NDArray[np.integer], weights: Floats32 | None = None
-) -> TemperatureScaling:
-    """The temperature with the least log-loss. Give it validation rows only, never training or test rows.
+def fit_calibration(
+    probabilities: Floats32,
+    labels: NDArray[np.integer],
+    *,
+    hold_share: float,
+    weights: Floats32 | None = None,
+) -> Calibration:
+    """The temperature with the least log-loss, and the hold threshold that goes with it.
 
     Args:
-        probabilities: float32 [N, 3], the model's uncalibrated probabilities.
+        probabilities: float32 [N, 3], the model's uncalibrated probabilities on VALIDATION rows, never on
+            training or test rows.
         labels: integers [N], `Action` values.
-        weights: float32 [N] sample weights; None weighs every row 1.
+        hold_share: share of rows to be answered with HOLD: that of HOLD among the training labels.
+        weights: float32 [N] sample weights of the log-loss; None weighs every row 1.
     """
+    found = Calibration(temperature=_fit_temperature(probabilities, labels, weights))
+    return replace(found, hold_threshold=fit_hold_threshold(found.apply(probabilities), hold_share))
+
+
+def fit_hold_threshold(probabilities: Floats32, hold_share: float) -> float:
+    """P(HOLD) that the given share of rows reaches: HOLD is then said about as often as it is right.
+
+    Without it, a forecaster that knows little says its most frequent class for ever.
+
+    Args:
+        probabilities: float32 [N, 3] of validation rows.
+        hold_share: wanted share of HOLD.
+    """
+    return float(np.quantile(probabilities[:, Action.HOLD], 1.0 - hold_share))
+
+
+def _fit_temperature(probabilities: Floats32, labels: NDArray[np.integer], weights: Floats32 | None) -> float:
     if len(labels) == 0:
         raise TrainingError("Calibration needs validation rows, found none: widen the validation range.")
     from scipy.optimize import minimize_scalar
@@ -60,7 +87,7 @@ def fit_temperature(
         return float(-np.average(np.log(np.maximum(chosen, _TINY)), weights=shares))
 
     best = minimize_scalar(loss, bounds=_LOG_RANGE, method="bounded", options={"xatol": 1e-4})
-    return TemperatureScaling(temperature=float(np.exp(best.x)))
+    return float(np.exp(best.x))
 
 
 def _log(probabilities: Floats32) -> NDArray[np.float64]:

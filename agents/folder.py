@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Self
 
-from quantum_trader.agents.calibration import TemperatureScaling
+from quantum_trader.agents.calibration import Calibration
 from quantum_trader.envs.config import from_plain, to_plain
 from quantum_trader.envs.errors import ConfigError, ModelFolderError
 from quantum_trader.envs.features import FEATURE_SET_VERSION
@@ -71,7 +71,7 @@ class Manifest:
     """The model's resolved configuration."""
     scaler: FeatureScaler
     """Scaler of the features, fitted on training rows."""
-    calibration: TemperatureScaling | None
+    calibration: Calibration | None
     """Calibration fitted on validation rows; None for an uncalibrated model."""
     provenance: Provenance
     """Data, seed and software behind the model."""
@@ -89,7 +89,7 @@ class ModelFolder:
     kind: str
     config: dict[str, Any]
     scaler: FeatureScaler
-    calibration: TemperatureScaling | None
+    calibration: Calibration | None
     provenance: Provenance
     extra: dict[str, Any]
     sha256: str
@@ -129,7 +129,7 @@ def save_model_folder(
     kind: str,
     config: Any,
     scaler: FeatureScaler,
-    calibration: TemperatureScaling | None,
+    calibration: Calibration | None,
     provenance: Provenance,
     files: Mapping[str, Callable[[Path], None]],
     extra: Mapping[str, Any] | None = None,

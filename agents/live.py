@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from quantum_trader.agents.calibration import Calibration
 from quantum_trader.agents.history import BarLike, LiveHistories
 from quantum_trader.agents.signals import ModelInputs, Signals
 from quantum_trader.envs.actions import Action
@@ -61,11 +62,16 @@ class Signal:
 class LiveAgent:
     """Mixin that adds a per-symbol history to an agent.
 
-    A class that mixes this in has `signals(inputs)`, `scaler`, `hold_threshold` and calls `start_live()`.
+    A class that mixes this in has `signals(inputs)`, `scaler` and `calibration`.
     """
 
     scaler: FeatureScaler
-    hold_threshold: float
+    calibration: Calibration | None
+
+    @property
+    def hold_threshold(self) -> float:
+        """P(HOLD) from which on the signal is HOLD; fitted on validation rows."""
+        return (self.calibration or Calibration()).hold_threshold
 
     def signals(self, inputs: ModelInputs) -> Signals:
         """Signals of a batch; the agent's own."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from quantum_trader.agents.calibration import TemperatureScaling
+from quantum_trader.agents.calibration import Calibration
 from quantum_trader.agents.folder import Provenance, load_model_folder, save_model_folder
 from quantum_trader.agents.live import LiveAgent
 from quantum_trader.agents.signals import ModelInputs, Signals
@@ -60,7 +60,6 @@ class LogisticAgent(LiveAgent):
     """
 
     name = KIND
-    hold_threshold = 0.5
 
     def __init__(
         self,
@@ -68,7 +67,7 @@ class LogisticAgent(LiveAgent):
         *,
         config: dict[str, Any],
         scaler: FeatureScaler,
-        calibration: TemperatureScaling | None,
+        calibration: Calibration | None,
         provenance: Provenance,
         model_hash: str = "",
     ) -> None:

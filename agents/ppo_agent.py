@@ -40,8 +40,7 @@ class PPOAgent(LiveAgent):
     """
 
     name = KIND
-    # A policy's HOLD means "leave the position", so its own most probable action decides.
-    hold_threshold = 1.0
+    calibration = None
 
     def __init__(self, network: PolicyNetwork, tft: TFTAgent, *, folder: ModelFolder | None = None) -> None:
         self.network = network.eval()
@@ -133,6 +132,7 @@ class PPOAgent(LiveAgent):
     load_model = load
 
     def _choose(self, signals: Signals, row: int) -> tuple[Action, str]:
+        """A policy's HOLD means "leave the position": its own most probable action decides."""
         if not np.isfinite(signals.probabilities[row]).all():
             return Action.HOLD, "the model's output is not a number"
         return Action(int(signals.actions[row])), "the policy's most probable action"

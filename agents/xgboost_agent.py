@@ -9,7 +9,7 @@ import numpy as np
 import xgboost
 from numpy.typing import NDArray
 
-from quantum_trader.agents.calibration import TemperatureScaling
+from quantum_trader.agents.calibration import Calibration
 from quantum_trader.agents.folder import Provenance, load_model_folder, save_model_folder
 from quantum_trader.agents.live import LiveAgent
 from quantum_trader.agents.signals import ModelInputs, Signals
@@ -38,7 +38,6 @@ class XGBoostAgent(LiveAgent):
     """
 
     name = KIND
-    hold_threshold = 0.5
 
     def __init__(
         self,
@@ -46,7 +45,7 @@ class XGBoostAgent(LiveAgent):
         *,
         config: dict[str, Any],
         scaler: FeatureScaler,
-        calibration: TemperatureScaling | None,
+        calibration: Calibration | None,
         provenance: Provenance,
         n_jobs: int = 0,
         model_hash: str = "",

@@ -1,7 +1,7 @@
 """Environment steps per second, one thread: `python benchmarks/env.py [--json FILE]`.
 
-Random orders on 10,000 synthetic bars, leverage 5, episodes of 250 to 500 bars with random starts. Each figure is
-the best of several rounds, since other load on the machine can only slow a round down.
+Random orders on 10,000 synthetic bars, leverage 5, episodes of 250 to 500 bars with random starts. Each
+figure is the best of several rounds, since other load on the machine can only slow a round down.
 """
 
 from __future__ import annotations

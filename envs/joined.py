@@ -52,10 +52,6 @@ class JoinedMarkets:
         """int64 [K]: the market that each row belongs to."""
         return np.asarray(np.searchsorted(self.offsets, rows, side="right") - 1, dtype=np.int64)
 
-    def table_words(self) -> NDArray[np.uint64]:
-        """`table` as uint64 [rows, 7], the same memory."""
-        return self.table.view(np.uint64)
-
 
 def join_markets(markets: Sequence[Market], config: EnvConfig) -> JoinedMarkets:
     """Check that `config` can be traded on `markets` and lay both out.

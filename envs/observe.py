@@ -13,7 +13,6 @@ from quantum_trader.envs.position import mark_at_close
 from quantum_trader.envs.rules import maintenance_margin, unrealised_pnl
 
 Floats32 = NDArray[np.float32]
-Words = NDArray[np.uint64]
 Indices = NDArray[np.int64]
 
 ACCOUNT_NAMES: tuple[str, ...] = (
@@ -91,24 +90,25 @@ def gather_accounts(accounts: Matrix, which: Indices, bars: Matrix, rules: Matri
 
 
 @jit
-def gather_windows(accounts: Matrix, which: Indices, table: Words, length: int, out: Words) -> None:
+def gather_windows(accounts: Matrix, which: Indices, table: Floats32, length: int, out: Floats32) -> None:
     """Copy the windows of accounts `which` into their rows of `out`.
 
     Args:
         accounts: float64 [N, fields of `Account`].
         which: int64 [K].
-        table: the float32 [rows, features] table seen as uint64 [rows, features / 2]: 64-bit words copy
-            twice as fast, since the compiler cannot prove that two float32 arrays never overlap.
+        table: float32 [rows, features], C-contiguous, so that a window is one run of memory.
         length: bars in a window.
-        out: uint64 [N, length x features / 2].
+        out: float32 [N, length x features].
     """
     every = accounts.view(ACCOUNT)
     width = table.shape[1]
+    run = table.reshape(table.size)
     for i in which:
-        first = int(every[i, 0].row) - length + 1
-        for bar in range(length):
-            for word in range(width):
-                out[i, bar * width + word] = table[first + bar, word]
+        first = (int(every[i, 0].row) - length + 1) * width
+        # Two slices indexed from 0 copy in wide registers; computed indices would be checked for wrap-around.
+        source, target = run[first : first + length * width], out[i]
+        for k in range(length * width):
+            target[k] = source[k]
 
 
 @jit
@@ -116,9 +116,9 @@ def gather_rows(accounts: Matrix, which: Indices, table: Floats32, out: Floats32
     """Copy the row of `table` (float32 [rows, D]) at each account's bar into `out` (float32 [N, D])."""
     every = accounts.view(ACCOUNT)
     for i in which:
-        row = int(every[i, 0].row)
-        for column in range(table.shape[1]):
-            out[i, column] = table[row, column]
+        source, target = table[int(every[i, 0].row)], out[i]
+        for k in range(table.shape[1]):
+            target[k] = source[k]
 
 
 @jit

@@ -83,12 +83,11 @@ class WindowObserver(_BufferedObserver):
     def __init__(self, joined: JoinedMarkets, config: EnvConfig, num_envs: int) -> None:
         super().__init__(observation_space(joined, config), joined, num_envs)
         self._length = config.window
-        self._table = joined.table_words()
 
     def _write(self, accounts: Matrix, which: Indices, buffers: Buffers) -> None:
         window = next(buffers[name] for name in ("window", "only") if name in buffers)
-        words = window.reshape(len(window), -1).view(np.uint64)
-        gather_windows(accounts, which, self._table, self._length, words)
+        rows = window.reshape(len(window), -1)
+        gather_windows(accounts, which, self._joined.table, self._length, rows)
         if "context" in buffers:
             gather_rows(accounts, which, self._joined.context, buffers["context"])
 

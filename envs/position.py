@@ -39,7 +39,8 @@ def enlarge(account: Account, wanted: float, price: float, atr: float, rules: Ru
     fill = fill_price(price, side, rules.slippage, rules.tick)
     held = abs(account.quantity)
     free = account.balance - account.margin
-    leverage = max(rules.leverage, 1.0)  # below 1 it makes positions smaller, but no venue asks for more margin
+    # A leverage below 1 makes positions smaller, but no venue asks for more margin than the notional.
+    leverage = max(rules.leverage, 1.0)
     affordable = free / (fill * (1.0 / leverage + rules.fee))
     allowed = rules.notional_cap / fill - held
     quantity = round_lot(max(min(abs(wanted), affordable, allowed), 0.0), rules.lot)

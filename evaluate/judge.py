@@ -12,7 +12,7 @@ from quantum_trader.envs.actions import Action
 from quantum_trader.envs.context import HORIZONS
 from quantum_trader.envs.errors import ConfigError
 from quantum_trader.envs.policy_pass import Policy
-from quantum_trader.evaluate import intervals
+from quantum_trader.evaluate import intervals, signal_metrics
 from quantum_trader.evaluate.backtest import (
     Actions,
     BacktestConfig,
@@ -193,6 +193,7 @@ class _Bench:
             name=entrant.name,
             role=entrant.role,
             kind=entrant.kind,
+            decision_shares=self.decision_shares(actions),
             trading=trading_metrics(portfolio.results, portfolio.equity, self.yearly_bars),
             total_return=intervals.portfolio_return(portfolio, self.bootstrap),
             sharpe=intervals.portfolio_sharpe(portfolio, self.yearly_bars, self.bootstrap),
@@ -211,6 +212,14 @@ class _Bench:
             signal=self.signal(entrant),
             confidence=self.confidence(entrant),
         )
+
+    def decision_shares(self, actions: Sequence[Actions]) -> tuple[float, float, float]:
+        """Shares of the decisions at the usable bars of every ground."""
+        taken = [
+            mine[place.start :][place.market.usable[place.start :]]
+            for place, mine in zip(self.places, actions, strict=True)
+        ]
+        return shares(signal_metrics.class_shares(np.concatenate(taken)))
 
     def signal(self, entrant: Entrant) -> SignalMetrics | None:
         """The quality of an agent's probabilities; None where it gives none."""

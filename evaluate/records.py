@@ -188,6 +188,8 @@ class AgentJudgement:
     """A baseline is there to be beaten."""
     kind: Kind
     """Signal agents leave by barrier or time; position agents decide with the account in view."""
+    decision_shares: tuple[float, float, float]
+    """Share of HOLD, BUY, SELL among its decisions, after any gate, on bars where one could be taken."""
     trading: TradingMetrics
     """The equal-weight portfolio over all symbols."""
     total_return: Interval

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,12 +59,19 @@ COMMANDS: dict[tuple[str, ...], Entry] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0 done, 2 bad input, 130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    # Threads that spin while they wait for a busy core slow training down forty-fold on a shared machine;
+    # the OpenMP runtime reads this once, when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
     try:
         name, rest = _split(words)
         _parse(name, rest).run()
     except QuantumTraderError as error:
         return _complain(str(error))
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python must not try to flush to it again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BAD_INPUT
     except OSError as error:
         return _complain(f"{error.filename or 'a file'}: {error.strerror or error}.")
     except KeyboardInterrupt:

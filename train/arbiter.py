@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantum_trader.agents.arbiter_settings import ArbiterSettings, GateSettings
+from quantum_trader.agents.calibration import fit_hold_threshold
 from quantum_trader.agents.pool import SMALLEST_PROBABILITY, log_opinion_pool
 from quantum_trader.agents.signals import Signals
 from quantum_trader.envs.actions import Action
@@ -90,14 +91,6 @@ def fit_pool(
     bounds = [(0.0, None), (0.0, None), (None, None), (None, None)]
     best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
     return (float(best[0]), float(best[1])), (0.0, float(best[2]), float(best[3]))
-
-
-def fit_hold_threshold(probabilities: Floats32, hold_share: float) -> float:
-    """P(HOLD) that the given share of rows reaches: the source then says HOLD about as often as the labels.
-
-    Without it, a forecaster that knows little says its most frequent class for ever.
-    """
-    return float(np.quantile(probabilities[:, Action.HOLD], 1.0 - hold_share))
 
 
 def fit_gate(

@@ -7,11 +7,17 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
-from quantum_trader.agents.calibration import fit_temperature
+from quantum_trader.agents.calibration import fit_calibration
 from quantum_trader.agents.logistic import LogisticAgent, LogisticWeights
 from quantum_trader.envs.config import to_plain
 from quantum_trader.train.dataset import PooledDataset
-from quantum_trader.train.tables import provenance, shared_scaler, summary_table, validation_metrics
+from quantum_trader.train.tables import (
+    hold_share,
+    provenance,
+    shared_scaler,
+    summary_table,
+    validation_metrics,
+)
 from quantum_trader.train.tree_config import LogisticConfig
 
 Floats32 = NDArray[np.float32]
@@ -37,7 +43,7 @@ def fit_logistic(
     scaler = shared_scaler(train, validation)
     weights = _fit(_thinned(train, config.max_rows), config)
     raw = weights.probabilities(summary_table(validation))
-    calibration = fit_temperature(raw, validation.action)
+    calibration = fit_calibration(raw, validation.action, hold_share=hold_share(train))
     metrics = validation_metrics(train, validation, calibration.apply(raw))
     return LogisticAgent(
         weights,

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from quantum_trader.agents.folder import Provenance, data_digest
 from quantum_trader.agents.tabular import TABULAR_SIZE, tabular
+from quantum_trader.envs.actions import Action
 from quantum_trader.envs.errors import TrainingError
 from quantum_trader.envs.scaler import FeatureScaler
 from quantum_trader.train.dataset import PooledDataset
@@ -39,6 +40,11 @@ def shared_scaler(train: PooledDataset, validation: PooledDataset) -> FeatureSca
     if len(scalers) != 1:
         raise TrainingError("The pooled markets were scaled differently: scale all with one fitted scaler.")
     return scalers.pop()
+
+
+def hold_share(train: PooledDataset) -> float:
+    """Share of HOLD among the labels of training rows."""
+    return float(np.mean(train.action == Action.HOLD))
 
 
 def log_loss(probabilities: Floats32, actions: NDArray[np.int8]) -> float:

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from quantum_trader.agents.calibration import fit_temperature
+from quantum_trader.agents.calibration import fit_calibration
 from quantum_trader.agents.folder import Provenance
 from quantum_trader.agents.signals import Signals
 from quantum_trader.agents.tft.agent import TFTAgent
+from quantum_trader.agents.tft.allocator import keep_freed_memory
 from quantum_trader.agents.tft.config import TFTConfig
 from quantum_trader.agents.tft.model import TFT
 from quantum_trader.agents.tft.precision import torch_threads
@@ -25,8 +26,10 @@ from quantum_trader.envs.files import json_sha256
 from quantum_trader.envs.scaler import FeatureScaler
 from quantum_trader.train.dataset import PooledDataset
 from quantum_trader.train.interrupt import HeldInterrupt
-from quantum_trader.train.memory import keep_freed_memory
-from quantum_trader.train.tables import validation_metrics
+from quantum_trader.train.tables import (
+    hold_share,
+    validation_metrics,
+)
 from quantum_trader.train.tft_config import TFTTrainConfig
 from quantum_trader.train.tft_figures import EpochReport
 from quantum_trader.train.tft_log import TFTLog
@@ -154,7 +157,7 @@ def _calibrate(
         for start in range(0, len(validation), _CHUNK)
     ]
     raw = np.concatenate([part.probabilities for part in parts])
-    agent.calibration = fit_temperature(raw, validation.action)
+    agent.calibration = fit_calibration(raw, validation.action, hold_share=hold_share(train))
     metrics |= validation_metrics(train, validation, agent.calibration.apply(raw))
     metrics |= _accuracies(parts, validation)
     agent.provenance = replace(agent.provenance, metrics=metrics)

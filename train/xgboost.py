@@ -8,12 +8,18 @@ import numpy as np
 import xgboost
 from numpy.typing import NDArray
 
-from quantum_trader.agents.calibration import fit_temperature
+from quantum_trader.agents.calibration import fit_calibration
 from quantum_trader.agents.tabular import TABULAR_NAMES
 from quantum_trader.agents.xgboost_agent import XGBoostAgent
 from quantum_trader.envs.config import to_plain
 from quantum_trader.train.dataset import PooledDataset
-from quantum_trader.train.tables import provenance, shared_scaler, summary_table, validation_metrics
+from quantum_trader.train.tables import (
+    hold_share,
+    provenance,
+    shared_scaler,
+    summary_table,
+    validation_metrics,
+)
 from quantum_trader.train.tree_config import XGBoostConfig
 
 _SMALLEST_LEAF = 2.0
@@ -41,7 +47,7 @@ def fit_xgboost(
     table = summary_table(validation)
     booster = _boost(train, validation, table, config, seed)
     raw: NDArray[np.float32] = booster.inplace_predict(table, validate_features=False)
-    calibration = fit_temperature(raw, validation.action)
+    calibration = fit_calibration(raw, validation.action, hold_share=hold_share(train))
     metrics = validation_metrics(train, validation, calibration.apply(raw))
     metrics["rounds_kept"] = float(booster.num_boosted_rounds())
     return XGBoostAgent(

@@ -1,40 +1,27 @@
-"""Temporal Fusion Transformer (Lim et al. 2021). Names load torch on first use only."""
+"""Temporal Fusion Transformer (Lim et al. 2021); names load torch on first use only."""
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from quantum_trader.envs.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from quantum_trader.agents.tft.agent import Encoded, TFTAgent
-    from quantum_trader.agents.tft.config import TFTConfig, tft_preset
-    from quantum_trader.agents.tft.encoder import EncoderOutput, TFTEncoder
-    from quantum_trader.agents.tft.model import TFT, TFTOutput
-
-__all__ = [
-    "TFT",
-    "Encoded",
-    "EncoderOutput",
-    "TFTAgent",
-    "TFTConfig",
-    "TFTEncoder",
-    "TFTOutput",
-    "tft_preset",
-]
+    from quantum_trader.agents.tft.agent import Encoded as Encoded, TFTAgent as TFTAgent
+    from quantum_trader.agents.tft.config import TFTConfig as TFTConfig, tft_preset as tft_preset
+    from quantum_trader.agents.tft.encoder import EncoderOutput as EncoderOutput, TFTEncoder as TFTEncoder
+    from quantum_trader.agents.tft.model import TFT as TFT, TFTOutput as TFTOutput
 
 _MODULES = {
-    "TFT": "model",
-    "TFTOutput": "model",
-    "TFTEncoder": "encoder",
-    "EncoderOutput": "encoder",
-    "TFTAgent": "agent",
     "Encoded": "agent",
+    "EncoderOutput": "encoder",
+    "TFT": "model",
+    "TFTAgent": "agent",
     "TFTConfig": "config",
+    "TFTEncoder": "encoder",
+    "TFTOutput": "model",
     "tft_preset": "config",
 }
+"""Public name -> the module of this package that defines it."""
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

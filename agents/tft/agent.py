@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from quantum_trader.agents.calibration import TemperatureScaling
+from quantum_trader.agents.calibration import Calibration
 from quantum_trader.agents.folder import Provenance, load_model_folder, save_model_folder
 from quantum_trader.agents.live import LiveAgent
 from quantum_trader.agents.signals import ModelInputs, Signals
+from quantum_trader.agents.tft.allocator import keep_freed_memory
 from quantum_trader.agents.tft.config import TFTConfig
 from quantum_trader.agents.tft.model import TFT
 from quantum_trader.agents.tft.precision import Precision, autocast, torch_threads, use_bf16
@@ -28,8 +29,8 @@ Floats32 = NDArray[np.float32]
 KIND = "tft"
 WEIGHTS = "weights.safetensors"
 
-_CHUNK = 256
-"""Rows per pass: more need memory that leaves the caches and are no faster."""
+_CHUNK = 64
+"""Rows per pass in bfloat16, half as many in float32: the tensors of more no longer fit the caches."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,6 @@ class TFTAgent(LiveAgent):
     """
 
     name = KIND
-    hold_threshold = 0.5
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class TFTAgent(LiveAgent):
         *,
         scaler: FeatureScaler,
         return_scale: ReturnScale,
-        calibration: TemperatureScaling | None,
+        calibration: Calibration | None,
         provenance: Provenance,
         precision: Precision = "auto",
         num_threads: int = 0,
@@ -117,13 +117,16 @@ class TFTAgent(LiveAgent):
     def encode(self, inputs: ModelInputs) -> Encoded:
         """One pass through the encoder, in chunks."""
         self._check(inputs)
+        chunk = _CHUNK if self._bf16 else _CHUNK // 2
+        if len(inputs) > chunk:
+            keep_freed_memory()
         with torch.inference_mode(), torch_threads(self.num_threads), autocast(self._bf16):
             parts = [
                 self.model.encoder(
-                    torch.from_numpy(inputs.windows[start : start + _CHUNK]),
-                    torch.from_numpy(inputs.context[start : start + _CHUNK]),
+                    torch.from_numpy(inputs.windows[start : start + chunk]),
+                    torch.from_numpy(inputs.context[start : start + chunk]),
                 )
-                for start in range(0, max(len(inputs), 1), _CHUNK)
+                for start in range(0, max(len(inputs), 1), chunk)
             ]
         return Encoded(
             embedding=_joined([part.embedding for part in parts]),

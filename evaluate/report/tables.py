@@ -46,6 +46,7 @@ def agent_table(judgement: Judgement) -> str:
         "beats chance",
         "over buy-and-hold",
         "costs",
+        "HOLD / BUY / SELL",
     )
     caption = (
         f"Net of all costs, over the equal-weight portfolio of {len(judgement.symbols)} "
@@ -54,7 +55,7 @@ def agent_table(judgement: Judgement) -> str:
         "rate: share of closed trades with a profit after costs; it has to exceed break-even, which "
         "follows from the agent's own average win and loss. Beats chance: share outdone of its own "
         "decisions moved to random other moments. Over buy-and-hold: difference in log return a year. "
-        "Costs: percent of the initial balance."
+        "Costs: percent of the initial balance. Last column: shares of its decisions."
     )
     return table("All agents on the test rows.", caption, header, rows)
 
@@ -74,6 +75,7 @@ def _agent_cells(agent: AgentJudgement) -> tuple[Cell, ...]:
         if excess is not None
         else text.UNDEFINED,
         text.percent(trading.costs.total),
+        " / ".join(text.percent(share, 0) for share in agent.decision_shares),
     )
 
 

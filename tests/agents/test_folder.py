@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from quantum_trader.agents.calibration import TemperatureScaling
+from quantum_trader.agents.calibration import Calibration
 from quantum_trader.agents.folder import (
     FORMAT_VERSION,
     MANIFEST,
@@ -30,7 +30,7 @@ def save(path: Path, **changes: Any) -> ModelFolder:
         "kind": "xgboost",
         "config": {"depth": 5, "rates": [0.1, 0.2]},
         "scaler": REFERENCE_SCALER,
-        "calibration": TemperatureScaling(temperature=1.25),
+        "calibration": Calibration(temperature=1.25),
         "provenance": Provenance.now(data_sha256="ab" * 32, seed=3, metrics={"log_loss": 1.08}),
         "files": {"trees.ubj": lambda target: target.write_bytes(WEIGHTS)},
         "extra": {"columns": ["a", "b"]},
@@ -52,7 +52,7 @@ def test_everything_comes_back(tmp_path: Path) -> None:
     assert folder.kind == "xgboost"
     assert folder.config == {"depth": 5, "rates": [0.1, 0.2]}
     assert folder.scaler == REFERENCE_SCALER
-    assert folder.calibration == TemperatureScaling(temperature=1.25)
+    assert folder.calibration == Calibration(temperature=1.25)
     assert folder.provenance.seed == 3
     assert folder.provenance.metrics == {"log_loss": 1.08}
     assert folder.provenance.feature_set == FEATURE_SET_VERSION

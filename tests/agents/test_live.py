@@ -21,7 +21,7 @@ class Recorder(LiveAgent):
     """Answers BUY with 0.5 and keeps what it was asked."""
 
     scaler = REFERENCE_SCALER
-    hold_threshold = 0.5
+    calibration = None
 
     def __init__(self, probabilities: tuple[float, float, float] = (0.2, 0.5, 0.3)) -> None:
         self.asked: list[ModelInputs] = []

@@ -202,6 +202,25 @@ def test_a_gap_through_the_stop_fills_at_the_open(make_market: MakeMarket) -> No
     assert (row.exit_reason, row.exit_price) == ("stop_loss", 94.0)
 
 
+def test_a_stop_at_the_open_replaces_the_order(make_market: MakeMarket) -> None:
+    """An open past the stop closes the position as a stop, and the SELL due there opens no short."""
+    market = make_market([100, 100, 95, 95], open=[100, 100, 94, 95], atr=2.0, contract=NO_COSTS)
+    record = trade(market, 2, 0, 1, actions="target", stop_loss_atr=1.5)
+    assert record.trades().exit_reason.tolist() == ["stop_loss"]
+    assert record.units.tolist() == [0, 1, 0, 0]
+
+
+def test_no_fill_loses_more_than_the_margin(make_market: MakeMarket) -> None:
+    """A sale 3 % worse than the open would be beyond bankruptcy: the margin is lost, not the rest."""
+    dear = replace(NO_COSTS, slippage=0.03, taker_fee=0.001)
+    market = make_market([100, 103, 97, 97], open=[100, 100, 103, 95], low=[100, 100, 97, 95], contract=dear)
+    record = trade(market, BUY, HOLD, SELL, leverage=10.0, max_units=2)
+    # entry 103, margin 10.3 a contract, bankrupt at 92.7; the open of 95 would fill at 92.15
+    row = record.trades().iloc[0]
+    assert row.exit_price == pytest.approx(92.7)
+    assert record.equity[-1] == pytest.approx(10_000 - 0.001 * 103 * row.quantity - 10.3 * row.quantity)
+
+
 def test_stop_comes_before_target(make_market: MakeMarket) -> None:
     """A bar that touches both 97 and 103 is taken to have touched the stop first."""
     market = make_market(

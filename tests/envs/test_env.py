@@ -17,6 +17,7 @@ import pytest
 from gymnasium.error import InvalidAction, ResetNeeded
 from gymnasium.utils.env_checker import check_env
 
+from quantum_trader.envs.config import from_plain, to_plain
 from quantum_trader.envs.contract import FuturesContract, MarginTier
 from quantum_trader.envs.env import FuturesTradingEnv
 from quantum_trader.envs.env_config import REWARDS, EnvConfig
@@ -318,6 +319,12 @@ def test_wrong_fields_are_refused(fields: dict[str, Any]) -> None:
     """Each field is checked once, when the configuration is made."""
     with pytest.raises(ConfigError):
         EnvConfig(**fields)
+
+
+def test_configs_survive_json() -> None:
+    """A configuration written as plain values is read back equal."""
+    config = EnvConfig(actions="target", max_units=3, stop=500, reward="profit")
+    assert from_plain(EnvConfig, to_plain(config), where="test") == config
 
 
 def test_the_sample_trades_whole() -> None:

@@ -121,6 +121,7 @@ def agent(
         name=name,
         role="learner",
         kind="signal",
+        decision_shares=(0.4, 0.3, 0.3),
         trading=trading(total),
         total_return=around(total, half),
         sharpe=around(total * 8, 1.0),

@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from quantum_trader.agents.calibration import fit_hold_threshold
 from quantum_trader.agents.pool import log_opinion_pool
 from quantum_trader.envs.actions import Action
-from quantum_trader.train.arbiter import fit_hold_threshold, fit_pool
+from quantum_trader.train.arbiter import fit_pool
 
 
 def forecasts(labels: np.ndarray, skill: float, seed: int) -> np.ndarray:

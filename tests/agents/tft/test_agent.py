@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from quantum_trader.agents.calibration import TemperatureScaling
+from quantum_trader.agents.calibration import Calibration
 from quantum_trader.agents.folder import Provenance
 from quantum_trader.agents.signals import ModelInputs
 from quantum_trader.agents.tft.agent import WEIGHTS, TFTAgent
@@ -35,7 +35,7 @@ def _agent(temperature: float = 2.0) -> TFTAgent:
         TFT(TINY),
         scaler=REFERENCE_SCALER,
         return_scale=ReturnScale(center=0.004, scale=0.003, horizon=(0.5, 1.0, 1.5, 2.0)),
-        calibration=TemperatureScaling(temperature=temperature),
+        calibration=Calibration(temperature=temperature),
         provenance=Provenance.now(data_sha256="0" * 64, seed=3, metrics={}),
         precision="fp32",
         num_threads=1,

@@ -29,7 +29,7 @@ from quantum_trader.evaluate.run_train import FittedAgents, fit_agents, load_age
 from quantum_trader.train.data_config import DataConfig
 from quantum_trader.train.dataset import PooledDataset
 from quantum_trader.train.labels import triple_barrier
-from quantum_trader.train.prepare import Prepared, prepare
+from quantum_trader.train.prepared import Prepared, prepare
 
 
 @dataclass(frozen=True, kw_only=True)

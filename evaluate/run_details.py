@@ -13,7 +13,7 @@ from quantum_trader.envs.windows import gap_report
 from quantum_trader.evaluate.report.data import DetailGroup
 from quantum_trader.evaluate.run_config import RunConfig
 from quantum_trader.evaluate.run_stages import Stages
-from quantum_trader.train.prepare import Prepared
+from quantum_trader.train.prepared import Prepared
 
 _PACKAGES = (
     "quantum-trader",

@@ -24,7 +24,7 @@ from quantum_trader.evaluate.run_stages import Stages
 from quantum_trader.train.arbiter import fit_arbiter
 from quantum_trader.train.dataset import PooledDataset
 from quantum_trader.train.logistic import fit_logistic
-from quantum_trader.train.prepare import Prepared
+from quantum_trader.train.prepared import Prepared
 from quantum_trader.train.xgboost import fit_xgboost
 
 if TYPE_CHECKING:

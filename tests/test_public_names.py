@@ -19,6 +19,8 @@ def test_every_public_name_loads(package: str) -> None:
     """Each name in a package's table is found in the module it points to."""
     module = importlib.import_module(f"quantum_trader.{package}")
     assert set(dir(module)) == set(module._MODULES)
+    # A module of a public name's own name would take its place once it is imported.
+    assert not set(module._MODULES) & {target.split(".")[0] for target in module._MODULES.values()}
     for name in dir(module):
         assert getattr(module, name) is not None
 

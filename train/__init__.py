@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         EncodedMarket as EncodedMarket,
         encode_market as encode_market,
     )
-    from quantum_trader.train.prepare import (
+    from quantum_trader.train.prepared import (
         Prepared as Prepared,
         prepare as prepare,
     )
@@ -84,7 +84,7 @@ _MODULES = {
     "LogisticConfig": "tree_config",
     "PPOConfig": "ppo_config",
     "PooledDataset": "dataset",
-    "Prepared": "prepare",
+    "Prepared": "prepared",
     "SplitConfig": "data_config",
     "Splits": "splits",
     "TFTFeaturesExtractor": "ppo_extractor",
@@ -101,7 +101,7 @@ _MODULES = {
     "fit_tft": "tft",
     "fit_xgboost": "xgboost",
     "overlap_weights": "weights",
-    "prepare": "prepare",
+    "prepare": "prepared",
     "split_markets": "splits",
     "split_rows": "splits",
     "triple_barrier": "labels",

@@ -211,14 +211,15 @@ def test_a_stop_at_the_open_replaces_the_order(make_market: MakeMarket) -> None:
 
 
 def test_no_fill_loses_more_than_the_margin(make_market: MakeMarket) -> None:
-    """A sale 3 % worse than the open would be beyond bankruptcy: the margin is lost, not the rest."""
+    """A sale 3 % worse than the open would be beyond bankruptcy: the margin and the fee are lost."""
     dear = replace(NO_COSTS, slippage=0.03, taker_fee=0.001)
     market = make_market([100, 103, 97, 97], open=[100, 100, 103, 95], low=[100, 100, 97, 95], contract=dear)
     record = trade(market, BUY, HOLD, SELL, leverage=10.0, max_units=2)
     # entry 103, margin 10.3 a contract, bankrupt at 92.7; the open of 95 would fill at 92.15
     row = record.trades().iloc[0]
     assert row.exit_price == pytest.approx(92.7)
-    assert record.equity[-1] == pytest.approx(10_000 - 0.001 * 103 * row.quantity - 10.3 * row.quantity)
+    fees = 0.001 * (103 + 92.7) * row.quantity
+    assert record.equity[-1] == pytest.approx(10_000 - 10.3 * row.quantity - fees)
 
 
 def test_stop_comes_before_target(make_market: MakeMarket) -> None:

@@ -15,7 +15,7 @@ from quantum_trader.evaluate.position_agents import AgentPolicy, EmbeddingPolicy
 from quantum_trader.evaluate.records import Costs
 from quantum_trader.train.data_config import DataConfig, LabelConfig
 from quantum_trader.train.dataset import PooledDataset
-from quantum_trader.train.prepare import prepare
+from quantum_trader.train.prepared import prepare
 
 CONFIG = BacktestConfig()
 

@@ -16,7 +16,7 @@ from quantum_trader.evaluate.report.assemble import assemble, split_summary
 from quantum_trader.evaluate.report.render import render_report
 from quantum_trader.train.data_config import DataConfig, LabelConfig
 from quantum_trader.train.dataset import PooledDataset
-from quantum_trader.train.prepare import Prepared, prepare
+from quantum_trader.train.prepared import Prepared, prepare
 
 CONFIG = JudgeConfig(coin_flips=20, bootstrap=BootstrapConfig(draws=200))
 CHOSEN = Gate(threshold=0.57)

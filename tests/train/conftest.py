@@ -16,7 +16,7 @@ from quantum_trader.envs.synthetic import (
     synthetic_bars,
 )
 from quantum_trader.train.data_config import DataConfig, LabelConfig
-from quantum_trader.train.prepare import Prepared, prepare
+from quantum_trader.train.prepared import Prepared, prepare
 
 CONTRACT = FuturesContract(name="test")
 

@@ -8,7 +8,7 @@ import pytest
 from quantum_trader.agents.logistic import LogisticAgent
 from quantum_trader.envs.actions import Action
 from quantum_trader.train.logistic import fit_logistic
-from quantum_trader.train.prepare import Prepared
+from quantum_trader.train.prepared import Prepared
 from quantum_trader.train.tables import log_loss
 from quantum_trader.train.tree_config import LogisticConfig
 

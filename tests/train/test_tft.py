@@ -27,7 +27,7 @@ from quantum_trader.train.data_config import DataConfig
 from quantum_trader.train.dataset import Batch, PooledDataset
 from quantum_trader.train.interrupt import HeldInterrupt
 from quantum_trader.train.memory import explained_memory_errors
-from quantum_trader.train.prepare import Prepared, prepare
+from quantum_trader.train.prepared import Prepared, prepare
 from quantum_trader.train.tft import _undo_class_weights, fit_tft
 from quantum_trader.train.tft_config import TFTTrainConfig
 from quantum_trader.train.tft_figures import EpochReport

@@ -15,7 +15,7 @@ from quantum_trader.envs.features import FEATURE_NAMES
 from quantum_trader.envs.scaler import REFERENCE_SCALER
 from quantum_trader.envs.synthetic import PlantedMarket
 from quantum_trader.train.dataset import PooledDataset
-from quantum_trader.train.prepare import Prepared
+from quantum_trader.train.prepared import Prepared
 from quantum_trader.train.tables import log_loss
 from quantum_trader.train.tree_config import XGBoostConfig
 from quantum_trader.train.xgboost import fit_xgboost

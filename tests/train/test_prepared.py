@@ -9,7 +9,7 @@ from quantum_trader.envs.contract import FuturesContract
 from quantum_trader.envs.errors import TrainingError
 from quantum_trader.envs.market import Market
 from quantum_trader.train.data_config import DataConfig
-from quantum_trader.train.prepare import prepare
+from quantum_trader.train.prepared import prepare
 
 
 def with_garbage_after(market: Market, moment: int) -> Market:

@@ -1,0 +1,157 @@
+"""What the whole pipeline learns: a planted edge is found by every learner, a random walk by none."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from quantum_trader.agents.signals import Agent
+from quantum_trader.agents.tft.config import tft_preset
+from quantum_trader.envs import EnvConfig, Market, PlantedConfig, planted_bars, preset, run_actions
+from quantum_trader.envs.actions import Action
+from quantum_trader.envs.policy_pass import decide_in_turn
+from quantum_trader.evaluate.experiment import run_experiment
+from quantum_trader.evaluate.run_config import MarketConfig, RunConfig
+from quantum_trader.evaluate.run_train import ask, cut_markets
+from quantum_trader.train import (
+    DataConfig,
+    PPOConfig,
+    Prepared,
+    TFTTrainConfig,
+    XGBoostConfig,
+    encode_market,
+    fit_ppo,
+    fit_tft,
+    fit_xgboost,
+    prepare,
+)
+from quantum_trader.train.ppo_validation import try_policy
+
+SHARE_OF_EDGE = 0.6
+"""Share of the best possible edge that each learner must reach; the edge is what lies above a coin."""
+
+Cues = NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A market whose cue bars foretell the next bars' direction with known accuracy."""
+
+    cue: Cues
+    bayes_accuracy: float
+    prepared: Prepared
+
+
+@pytest.fixture(scope="module")
+def planted() -> Planted:
+    """12,000 hours of a perpetual with the usual costs, a cue on about every tenth bar."""
+    found = planted_bars(PlantedConfig(bars=12_000, seed=1, cue_probability=0.3))
+    market = Market.build(found.bars, preset("binance-btc"))
+    return Planted(found.cue, found.bayes_accuracy, prepare([market], DataConfig()))
+
+
+def edge_reached(agent: Agent, planted: Planted) -> float:
+    """Direction accuracy above a coin on the test slice's cue bars, as a share of the best possible."""
+    rows = planted.prepared.test
+    asked = np.flatnonzero((planted.cue[rows.end] != 0) & (rows.action != Action.HOLD))
+    cued = rows.subset(asked)
+    stated = ask(agent, cued)
+    buys = stated[:, Action.BUY] >= stated[:, Action.SELL]
+    accuracy = float(np.mean(buys == (cued.action == Action.BUY)))
+    return (accuracy - 0.5) / (planted.bayes_accuracy - 0.5)
+
+
+class Oracle:
+    """Trades every cue for as long as it lasts: the best that can be done with the cues alone."""
+
+    def __init__(self, cue: Cues, hold: int) -> None:
+        self.cue, self.hold, self.left = cue, hold, 0
+
+    def act(
+        self, market: NDArray[np.int64], bar: NDArray[np.int64], account: NDArray[np.float32]
+    ) -> NDArray[np.int8]:
+        side, cue = round(float(account[0, 0])), int(self.cue[bar[0]])
+        self.left = self.hold if cue else self.left - 1
+        wanted = cue if cue else (0 if self.left <= 0 else side)
+        order = Action.HOLD if wanted == side else Action.BUY if wanted > side else Action.SELL
+        return np.array([order], dtype=np.int8)
+
+
+def oracle_log_return(market: Market, cue: Cues) -> float:
+    """Log return of the oracle after all costs."""
+    (actions,) = decide_in_turn(Oracle(cue, PlantedConfig().hold), [market], EnvConfig())
+    record = run_actions(market, actions)
+    return float(np.log(record.equity[-1] / record.initial_balance))
+
+
+def test_xgboost_finds_the_planted_edge(planted: Planted) -> None:
+    """On cue bars XGBoost reaches the stated share of the best possible direction accuracy."""
+    config = XGBoostConfig(rounds=80, learning_rate=0.1, n_jobs=1)
+    agent = fit_xgboost(planted.prepared.train, planted.prepared.validation, config)
+    assert edge_reached(agent, planted) > SHARE_OF_EDGE
+
+
+def test_tft_and_ppo_find_the_planted_edge(planted: Planted, tmp_path: Path) -> None:
+    """The TFT reaches its share of the accuracy, and PPO on its encoder its share of the oracle's return."""
+    prepared = planted.prepared
+    tft = fit_tft(
+        prepared.train,
+        prepared.validation,
+        model=tft_preset("tiny"),
+        training=TFTTrainConfig(epochs=5, num_threads=1),
+        folder=tmp_path / "tft",
+        work=tmp_path,
+        scaler=prepared.scaler,
+        data_sha256=prepared.data_sha256,
+    )
+    assert edge_reached(tft, planted) > SHARE_OF_EDGE
+
+    train, validation, test = (
+        [encode_market(tft, market) for market in cut_markets(rows)]
+        for rows in (prepared.train, prepared.validation, prepared.test)
+    )
+    ppo = fit_ppo(
+        train,
+        validation,
+        tft=tft,
+        encoder_folder=tmp_path / "tft",
+        config=PPOConfig(total_steps=250_000),
+        folder=tmp_path / "ppo",
+        work=tmp_path,
+        data_sha256=prepared.data_sha256,
+    )
+    earned = try_policy(ppo.network, test, EnvConfig()).log_return
+    market = test[0].market
+    first = int(np.searchsorted(prepared.markets[0].bars.timestamp, market.bars.timestamp[0]))
+    best = oracle_log_return(market, planted.cue[first : first + len(market)])
+    assert best > 0.5, "the planted edge must be worth trading after costs"
+    assert earned > SHARE_OF_EDGE * best
+
+
+def test_a_random_walk_has_no_edge(tmp_path: Path) -> None:
+    """Trained and judged on a random walk, no agent earns a net return whose interval lies above zero,
+    and no direction accuracy has one that lies above a coin's."""
+    config = RunConfig(
+        name="walk",
+        out=tmp_path,
+        market=MarketConfig(data="random-walk", contract="binance-btc"),
+        preset="tiny",
+        tft=TFTTrainConfig(epochs=2, num_threads=1),
+        xgboost=XGBoostConfig(rounds=60, n_jobs=1),
+        ppo=replace(PPOConfig(), total_steps=100_000, evaluations=6),
+        coin_flips=20,
+        bootstrap_draws=300,
+    )
+    result = run_experiment(config, lambda line: None)
+    found = json.loads(result.metrics.read_text(encoding="utf-8"))["agents"]
+    learners = [agent for agent in found if agent["role"] == "learner"]
+    assert {agent["name"] for agent in learners} == {"arbiter", "tft", "ppo", "xgboost", "logistic"}
+    for agent in learners:
+        assert not agent["total_return"]["low"] > 0, agent["name"]
+        if agent["signal"] is not None:
+            assert not agent["signal"]["direction_accuracy"]["low"] > 0.5, agent["name"]

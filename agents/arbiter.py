@@ -17,6 +17,7 @@ from quantum_trader.agents.arbiter_settings import ArbiterSettings, GateSettings
 from quantum_trader.agents.decision import Decision, Decisions
 from quantum_trader.agents.history import BarLike, LiveHistories
 from quantum_trader.agents.live import INSUFFICIENT_HISTORY
+from quantum_trader.agents.opinion import Opinion, settle, silent
 from quantum_trader.agents.pool import log_opinion_pool
 from quantum_trader.agents.signals import Agent, ModelInputs, Signals
 from quantum_trader.envs.actions import Action
@@ -28,16 +29,18 @@ if TYPE_CHECKING:
     from quantum_trader.agents.ppo_agent import PPOAgent
     from quantum_trader.agents.tft.agent import TFTAgent
 
+Floats32 = NDArray[np.float32]
+
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Opinion:
-    """What TFT and PPO say together; rows that are not finite are left to the fallback."""
+class _Primary:
+    """What the TFT and PPO have to say: opinions in order of preference, and the TFT's explanations."""
 
-    signals: Signals
-    source: str
-    votes: dict[str, NDArray[np.float32]]
+    opinions: tuple[Opinion, ...]
+    votes: dict[str, Floats32]
+    explanation: Signals
 
 
 class Arbiter:
@@ -83,12 +86,20 @@ class Arbiter:
         self.histories = LiveHistories(contracts=contracts, step_ms=step_ms)
         self._worker: ThreadPoolExecutor | None = None
 
+    @property
+    def usual_gate(self) -> GateSettings:
+        """The gate of the source that decides while nothing fails."""
+        if self.tft is None:
+            return self.settings.fallback
+        return self.settings.tft_alone if self.ppo is None else self.settings.primary
+
     def with_confidence_threshold(self, threshold: float) -> Arbiter:
         """The same Arbiter, with empty histories, and a fixed confidence threshold for both sources."""
         fixed = {"confidence_threshold": threshold, "rule": "fixed by the user"}
         settings = replace(
             self.settings,
             primary=replace(self.settings.primary, **fixed),  # type: ignore[arg-type]
+            tft_alone=replace(self.settings.tft_alone, **fixed),  # type: ignore[arg-type]
             fallback=replace(self.settings.fallback, **fixed),  # type: ignore[arg-type]
         )
         return Arbiter(
@@ -133,105 +144,95 @@ class Arbiter:
             inputs: `B` observations.
             budget_ms: milliseconds the TFT and PPO have before XGBoost answers; 0 waits for ever.
         """
-        doubt = self._doubts(inputs)
-        opinion, failure = None, "out of distribution"
-        if not doubt.all():
-            opinion, failure = self._consult_primary(inputs, budget_ms)
-        if opinion is not None:
-            doubt |= ~np.isfinite(opinion.signals.probabilities).all(axis=1)
-        fallback_rows = np.ones(len(inputs), dtype=bool) if opinion is None else doubt
-        backup, backup_failure = self._consult_fallback(inputs) if fallback_rows.any() else (None, "")
-        return self._merge(inputs, opinion, failure, fallback_rows, backup, backup_failure)
+        asked = self._ask_primary(inputs, budget_ms)
+        opinions = list(asked.opinions)
+        votes = dict(asked.votes)
+        if not np.logical_or.reduce([opinion.answered for opinion in opinions]).all():
+            opinions.append(self._ask_fallback(inputs))
+            votes[opinions[-1].source] = opinions[-1].probabilities
+        settled = settle(opinions, len(inputs))
+        return Decisions(
+            actions=settled.actions,
+            signals=replace(asked.explanation, probabilities=settled.probabilities),
+            source=settled.source,
+            reason=settled.reason,
+            votes=votes,
+        )
 
     def signals(self, inputs: ModelInputs) -> Signals:
         """The deciding sources' probabilities before the gate (the Agent protocol)."""
         return self.decide_inputs(inputs).signals
 
-    def _doubts(self, inputs: ModelInputs) -> NDArray[np.bool_]:
-        """bool [B]: too many values of the window stand at the clip bounds the scaler learnt in training."""
-        clipped = np.abs(inputs.windows) >= self.scaler.clip
-        return np.asarray(clipped.mean(axis=(1, 2)) > self.settings.clipped_share_limit)
-
-    def _consult_primary(self, inputs: ModelInputs, budget_ms: float) -> tuple[_Opinion | None, str]:
+    def _ask_primary(self, inputs: ModelInputs, budget_ms: float) -> _Primary:
+        """The TFT and PPO, within their time; whatever goes wrong becomes an opinion that answers nothing."""
         if self.tft is None:
-            return None, "TFT not available"
+            return self._no_primary(inputs, "TFT not available")
         try:
             if budget_ms <= 0:
-                return self._ask_primary(inputs), ""
+                return self._consult(inputs)
             if self._worker is None:
                 self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="arbiter")
-            return self._worker.submit(self._ask_primary, inputs).result(timeout=budget_ms / 1000), ""
+            return self._worker.submit(self._consult, inputs).result(timeout=budget_ms / 1000)
         except FutureTimeout:
-            return None, f"TFT took longer than {budget_ms:g} ms"
+            return self._no_primary(inputs, f"TFT took longer than {budget_ms:g} ms")
         except Exception as error:
             # A bot must get an answer whatever a model does; the fault is logged and named in the reason.
             _log.exception("the TFT failed; the fallback decides")
-            return None, f"TFT failed ({type(error).__name__})"
+            return self._no_primary(inputs, f"TFT failed ({type(error).__name__})")
 
-    def _ask_primary(self, inputs: ModelInputs) -> _Opinion:
+    def _consult(self, inputs: ModelInputs) -> _Primary:
+        """One encoder pass for both; rows out of distribution are not theirs to judge."""
         assert self.tft is not None
         signals, embedding = self.tft.signals_and_embedding(inputs)
-        votes = {"tft": signals.probabilities}
-        if self.ppo is not None:
-            try:
-                votes["ppo"] = self.ppo.probabilities(embedding, inputs.account)
-            except Exception:
-                _log.exception("the PPO policy failed; the TFT decides alone")
-        if "ppo" not in votes or not np.isfinite(votes["ppo"]).all():
-            return _Opinion(signals=signals, source="tft", votes={"tft": signals.probabilities})
-        weights = (self.settings.tft_weight, self.settings.ppo_weight)
-        pooled = log_opinion_pool((votes["tft"], votes["ppo"]), weights, self.settings.bias)
-        return _Opinion(signals=replace(signals, probabilities=pooled), source="tft+ppo", votes=votes)
-
-    def _consult_fallback(self, inputs: ModelInputs) -> tuple[Signals | None, str]:
-        if self.fallback is None:
-            return None, "XGBoost not available"
-        try:
-            signals = self.fallback.signals(inputs)
-        except Exception as error:
-            _log.exception("XGBoost failed; the decision is HOLD")
-            return None, f"XGBoost failed ({type(error).__name__})"
-        if not np.isfinite(signals.probabilities).all():
-            return None, "XGBoost answered NaN"
-        return signals, ""
-
-    def _merge(
-        self,
-        inputs: ModelInputs,
-        opinion: _Opinion | None,
-        failure: str,
-        fallback_rows: NDArray[np.bool_],
-        backup: Signals | None,
-        backup_failure: str,
-    ) -> Decisions:
-        """Put together each row's probabilities, action, source and reason."""
-        count = len(inputs)
-        probabilities = np.tile(np.array([1.0, 0.0, 0.0], dtype=np.float32), (count, 1))
-        actions = np.full(count, Action.HOLD, dtype=np.int8)
-        source, reason = ["none"] * count, [""] * count
-        out_of_range = self._doubts(inputs)
-        for row in range(count):
-            cause = failure or ("out of distribution" if out_of_range[row] else "TFT answered NaN")
-            if opinion is not None and not fallback_rows[row]:
-                probabilities[row], source[row] = opinion.signals.probabilities[row], opinion.source
-                actions[row], reason[row] = _gate(probabilities[row], self.settings.primary)
-            elif backup is not None:
-                probabilities[row], source[row] = backup.probabilities[row], "xgboost"
-                actions[row], why = _gate(probabilities[row], self.settings.fallback)
-                reason[row] = f"{cause}: {why}"
-            else:
-                reason[row] = f"{cause}; {backup_failure}"
-        votes = {} if opinion is None else dict(opinion.votes)
-        if backup is not None:
-            votes["xgboost"] = backup.probabilities
-        explained = opinion.signals if opinion is not None else backup
-        return Decisions(
-            actions=actions,
-            signals=replace(explained or Signals(probabilities=probabilities), probabilities=probabilities),
-            source=tuple(source),
-            reason=tuple(reason),
-            votes=votes,
+        strange = self._out_of_distribution(inputs)
+        failure = "out of distribution" if strange.any() else ""
+        if not np.isfinite(signals.probabilities[~strange]).all():
+            failure = " or ".join(filter(None, (failure, "TFT answered NaN")))
+        alone = Opinion(
+            source="tft", probabilities=signals.probabilities, gate=self.settings.tft_alone, failure=failure
         )
+        alone = replace(alone, probabilities=alone.without(strange))
+        votes = {"tft": signals.probabilities}
+        policy = self._ask_policy(embedding, inputs)
+        if policy is None:
+            return _Primary(opinions=(alone,), votes=votes, explanation=signals)
+        weights = (self.settings.tft_weight, self.settings.ppo_weight)
+        pooled = log_opinion_pool((alone.probabilities, policy), weights, self.settings.bias)
+        both = Opinion(source="tft+ppo", probabilities=pooled, gate=self.settings.primary)
+        return _Primary(opinions=(both, alone), votes=votes | {"ppo": policy}, explanation=signals)
+
+    def _ask_policy(self, embedding: Floats32, inputs: ModelInputs) -> Floats32 | None:
+        if self.ppo is None:
+            return None
+        try:
+            return self.ppo.probabilities(embedding, inputs.account)
+        except Exception:
+            _log.exception("the PPO policy failed; the TFT decides alone")
+            return None
+
+    def _ask_fallback(self, inputs: ModelInputs) -> Opinion:
+        probabilities, failure = silent(len(inputs)), "XGBoost answered NaN"
+        if self.fallback is None:
+            failure = "XGBoost not available"
+        else:
+            try:
+                probabilities = self.fallback.signals(inputs).probabilities
+            except Exception as error:
+                _log.exception("XGBoost failed; the decision is HOLD")
+                failure = f"XGBoost failed ({type(error).__name__})"
+        return Opinion(
+            source="xgboost", probabilities=probabilities, gate=self.settings.fallback, failure=failure
+        )
+
+    def _no_primary(self, inputs: ModelInputs, failure: str) -> _Primary:
+        nothing = silent(len(inputs))
+        opinion = Opinion(source="tft", probabilities=nothing, gate=self.settings.tft_alone, failure=failure)
+        return _Primary(opinions=(opinion,), votes={}, explanation=Signals(probabilities=nothing))
+
+    def _out_of_distribution(self, inputs: ModelInputs) -> NDArray[np.bool_]:
+        """bool [B]: too many values of the window stand at the clip bounds the scaler learnt in training."""
+        clipped = np.abs(inputs.windows) >= self.scaler.clip
+        return np.asarray(clipped.mean(axis=(1, 2)) > self.settings.clipped_share_limit)
 
     def _waiting(self, symbol: str, refusal: str) -> Decision:
         history = self.histories[symbol]
@@ -266,14 +267,3 @@ class Arbiter:
             warming_up=history.warming_up,
             model_hash=self.model_hash,
         )
-
-
-def _gate(probabilities: NDArray[np.float32], gate: GateSettings) -> tuple[Action, str]:
-    """The action a source's probabilities lead to, and why."""
-    hold, buy, sell = (float(value) for value in probabilities)
-    if hold >= gate.hold_threshold:
-        return Action.HOLD, f"quiet market expected (P(HOLD) {hold:.2f})"
-    confidence = max(buy, sell) / max(buy + sell, 1e-12)
-    if confidence < gate.confidence_threshold:
-        return Action.HOLD, f"confidence {confidence:.3f} below {gate.confidence_threshold:.3f}"
-    return (Action.BUY if buy >= sell else Action.SELL), f"confidence {confidence:.3f}"

@@ -29,6 +29,8 @@ class ArbiterSettings:
     """Added to the pooled log-probabilities of HOLD, BUY, SELL."""
     primary: GateSettings = GateSettings()
     """Gate of the pooled TFT and PPO probabilities."""
+    tft_alone: GateSettings = GateSettings()
+    """Gate of the TFT where the PPO policy is missing or fails."""
     fallback: GateSettings = GateSettings()
     """Gate of XGBoost when it has to answer alone."""
     latency_budget_ms: float = 250.0

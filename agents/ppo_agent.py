@@ -23,6 +23,7 @@ from quantum_trader.agents.signals import ModelInputs, Signals
 from quantum_trader.agents.tft.agent import TFTAgent
 from quantum_trader.envs.actions import Action
 from quantum_trader.envs.errors import ModelFolderError
+from quantum_trader.envs.files import atomic_folder
 from quantum_trader.envs.observe import ACCOUNT_SIZE, flat_account
 
 KIND = "ppo"
@@ -83,21 +84,18 @@ class PPOAgent(LiveAgent):
         """Write the model folder, with a copy of the encoder's own folder inside."""
         state = {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}
         encoder = load_model_folder(encoder_folder, kind="tft")
-        staged = path.with_name(f".{path.name}.staged")
-        shutil.rmtree(staged, ignore_errors=True)
-        save_model_folder(
-            staged,
-            kind=KIND,
-            config=_shape_of(self.network),
-            scaler=self.scaler,
-            calibration=None,
-            provenance=provenance,
-            files={WEIGHTS: lambda target: save_file(state, target)},
-            extra={"encoder_sha256": encoder.sha256},
-        )
-        shutil.copytree(encoder_folder, staged / ENCODER)
-        shutil.rmtree(path, ignore_errors=True)
-        staged.replace(path)
+        with atomic_folder(path) as staged:
+            save_model_folder(
+                staged,
+                kind=KIND,
+                config=_shape_of(self.network),
+                scaler=self.scaler,
+                calibration=None,
+                provenance=provenance,
+                files={WEIGHTS: lambda target: save_file(state, target)},
+                extra={"encoder_sha256": encoder.sha256},
+            )
+            shutil.copytree(encoder_folder, staged / ENCODER)
 
     @classmethod
     def load(cls, path: Path, *, tft: TFTAgent | None = None) -> Self:
@@ -153,4 +151,6 @@ def _shape_of(network: PolicyNetwork) -> dict[str, object]:
 def _network(config: dict[str, Any]) -> PolicyNetwork:
     if config.get("account_size") != ACCOUNT_SIZE:
         raise ValueError(f"expected {ACCOUNT_SIZE} account numbers, found {config.get('account_size')}")
-    return PolicyNetwork(**{**config, "layers": tuple(config["layers"])})
+    # Loading a model leaves the caller's random numbers as they were.
+    with torch.random.fork_rng(devices=[]):
+        return PolicyNetwork(**{**config, "layers": tuple(config["layers"])})

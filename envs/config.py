@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import json
 import types
 import typing
 from collections.abc import Mapping
@@ -56,6 +57,21 @@ def from_plain(kind: type[Config], value: Any, *, where: str) -> Config:
         return kind(**arguments)
     except TypeError as error:
         raise ConfigError(f"{where}: {kind.__name__} is incomplete: {error}.") from error
+
+
+def read_config(kind: type[Config], path: Path) -> Config:
+    """Read the dataclass `kind` from a JSON file, strictly.
+
+    Raises:
+        ConfigError: the file is missing, is no JSON, or does not hold what `kind` needs.
+    """
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path} does not exist: give the path of a JSON file of options.") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not JSON ({error}): mend it or leave it out.") from error
+    return from_plain(kind, plain, where=str(path))
 
 
 def _convert(hint: Any, value: Any, *, where: str) -> Any:

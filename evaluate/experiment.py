@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from quantum_trader.envs.bars import epoch_ms
-from quantum_trader.envs.config import from_plain, to_plain
+from quantum_trader.envs.config import read_config, to_plain
 from quantum_trader.envs.errors import ConfigError, DataError
 from quantum_trader.envs.files import write_json
 from quantum_trader.evaluate.backtest import BacktestConfig
@@ -177,11 +176,7 @@ def _read_config(folder: Path) -> RunConfig:
     path = folder / "config.json"
     if not path.is_file():
         raise ConfigError(f"{folder} is not a run: it holds no config.json; give a folder that `run` wrote.")
-    try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is damaged ({error}): run the training again.") from error
-    return from_plain(RunConfig, plain, where=str(path))
+    return read_config(RunConfig, path)
 
 
 def _other_rows(market: MarketConfig, prepared: Prepared) -> PooledDataset:

@@ -37,8 +37,7 @@ def notes(prepared: Prepared, arbiter: Arbiter | None) -> tuple[str, ...]:
         *_gap_notes(prepared),
     ]
     if arbiter is not None:
-        settings = arbiter.settings
-        gate = settings.primary if arbiter.tft is not None else settings.fallback
+        settings, gate = arbiter.settings, arbiter.usual_gate
         found.append(
             f"Arbiter: pool weights TFT {settings.tft_weight:.2f}, PPO {settings.ppo_weight:.2f}; "
             f"HOLD from P(HOLD) {gate.hold_threshold:.3f}; confidence threshold "

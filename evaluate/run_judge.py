@@ -70,13 +70,11 @@ def arbiter_entrant(arbiter: Arbiter, test: PooledDataset) -> Entrant:
         actions.append(decisions.actions)
         probabilities.append(decisions.signals.probabilities)
         quantiles.append(decisions.signals.quantiles)
-    settings = arbiter.settings
-    source = settings.primary if arbiter.tft is not None else settings.fallback
     return Entrant(
         name=arbiter.name,
         probabilities=np.concatenate(probabilities),
         actions=np.concatenate(actions),
-        gate=_gate(source),
+        gate=_gate(arbiter.usual_gate),
         quantiles=_joined(quantiles),
     )
 

@@ -17,6 +17,7 @@ from quantum_trader.agents.signals import Agent
 from quantum_trader.agents.tft.config import tft_preset
 from quantum_trader.agents.xgboost_agent import XGBoostAgent
 from quantum_trader.envs.config import to_plain
+from quantum_trader.envs.features import FEATURE_SET_VERSION
 from quantum_trader.envs.market import Market
 from quantum_trader.envs.windows import WINDOW
 from quantum_trader.evaluate.run_config import RunConfig
@@ -53,123 +54,139 @@ def fit_agents(config: RunConfig, prepared: Prepared, stages: Stages) -> FittedA
         prepared: the datasets.
         stages: what is finished already.
     """
-    models = config.folder / "models"
-    base = {
-        "data": prepared.data_sha256,
-        "cuts": to_plain(prepared.cuts),
-        "labels": to_plain(prepared.labels),
-    }
-    base |= {"weights": to_plain(config.weights), "scaler": to_plain(prepared.scaler)}
-    train, validation = prepared.train, prepared.validation
-    xgboost = logistic = tft = ppo = arbiter = None
-    if "xgboost" in config.agents:
-        xgboost = stages.run(
-            "xgboost",
-            base | {"config": to_plain(config.xgboost), "seed": config.seed},
-            load=lambda: XGBoostAgent.load(models / "xgboost"),
-            make=lambda: _saved(
-                fit_xgboost(train, validation, config.xgboost, config.seed), models / "xgboost"
-            ),
-        )
-    if "logistic" in config.agents:
-        logistic = stages.run(
-            "logistic",
-            base | {"config": to_plain(config.logistic), "seed": config.seed},
-            load=lambda: LogisticAgent.load(models / "logistic"),
-            make=lambda: _saved(
-                fit_logistic(train, validation, config.logistic, config.seed), models / "logistic"
-            ),
-        )
-    if "tft" in config.agents:
-        tft = _tft(config, prepared, stages, base)
-    if tft is not None and "ppo" in config.agents:
-        ppo = _ppo(config, prepared, stages, base, tft)
-    if tft is not None or xgboost is not None:
-        arbiter = _arbiter(config, prepared, stages, base, (tft, ppo, xgboost))
+    fit = _Fitting(config, prepared, stages)
+    wanted = config.agents
+    xgboost = fit.xgboost() if "xgboost" in wanted else None
+    logistic = fit.logistic() if "logistic" in wanted else None
+    tft = fit.tft() if "tft" in wanted else None
+    ppo = fit.ppo(tft) if tft is not None and "ppo" in wanted else None
+    arbiter = fit.arbiter(tft, ppo, xgboost) if tft is not None or xgboost is not None else None
     return FittedAgents(xgboost=xgboost, logistic=logistic, tft=tft, ppo=ppo, arbiter=arbiter)
 
 
-def _tft(config: RunConfig, prepared: Prepared, stages: Stages, base: dict[str, Any]) -> TFTAgent:
-    from quantum_trader.agents.tft.agent import TFTAgent
-    from quantum_trader.train.tft import fit_tft
+class _Fitting:
+    """Fits one agent after the other, each a stage that is kept while its ingredients stay the same."""
 
-    folder = config.folder / "models" / "tft"
-    shape = tft_preset(config.preset)
-    return stages.run(
-        "tft",
-        base | {"shape": to_plain(shape), "config": to_plain(config.tft)},
-        load=lambda: TFTAgent.load(folder),
-        make=lambda: fit_tft(
-            prepared.train,
-            prepared.validation,
-            model=shape,
-            training=config.tft,
-            folder=folder,
-            work=config.folder,
-            scaler=prepared.scaler,
-            data_sha256=prepared.data_sha256,
-        ),
-    )
+    def __init__(self, config: RunConfig, prepared: Prepared, stages: Stages) -> None:
+        self.config = config
+        self.prepared = prepared
+        self.stages = stages
+        self.models = config.folder / "models"
+        self.data = {
+            "data": prepared.data_sha256,
+            "feature_set": FEATURE_SET_VERSION,
+            "contracts": [to_plain(market.contract) for market in prepared.markets],
+            "cuts": to_plain(prepared.cuts),
+            "labels": to_plain(prepared.labels),
+            "weights": to_plain(config.weights),
+        }
 
+    def xgboost(self) -> XGBoostAgent:
+        """The trees."""
+        folder, settings = self.models / "xgboost", self.config.xgboost
 
-def _ppo(
-    config: RunConfig, prepared: Prepared, stages: Stages, base: dict[str, Any], tft: TFTAgent
-) -> PPOAgent:
-    from quantum_trader.agents.ppo_agent import PPOAgent
-    from quantum_trader.train.ppo import fit_ppo
-    from quantum_trader.train.ppo_table import encode_market
+        def make() -> XGBoostAgent:
+            agent = fit_xgboost(self.prepared.train, self.prepared.validation, settings, self.config.seed)
+            agent.save(folder)
+            return agent
 
-    models = config.folder / "models"
-
-    def make() -> PPOAgent:
-        return fit_ppo(
-            [encode_market(tft, market) for market in cut_markets(prepared.train)],
-            [encode_market(tft, market) for market in cut_markets(prepared.validation)],
-            tft=tft,
-            encoder_folder=models / "tft",
-            config=config.ppo,
-            folder=models / "ppo",
-            work=config.folder,
-            data_sha256=prepared.data_sha256,
+        return self.stages.run(
+            "xgboost", self._ingredients(settings), load=lambda: XGBoostAgent.load(folder), make=make
         )
 
-    return stages.run(
-        "ppo",
-        base | {"config": to_plain(config.ppo), "encoder": tft.model_hash},
-        load=lambda: PPOAgent.load(models / "ppo", tft=tft),
-        make=make,
-    )
+    def logistic(self) -> LogisticAgent:
+        """The regression."""
+        folder, settings = self.models / "logistic", self.config.logistic
 
+        def make() -> LogisticAgent:
+            agent = fit_logistic(self.prepared.train, self.prepared.validation, settings, self.config.seed)
+            agent.save(folder)
+            return agent
 
-def _arbiter(
-    config: RunConfig,
-    prepared: Prepared,
-    stages: Stages,
-    base: dict[str, Any],
-    members: tuple[TFTAgent | None, PPOAgent | None, XGBoostAgent | None],
-) -> Arbiter:
-    models = config.folder / "models"
-    tft, ppo, xgboost = members
-    hashes = [member.model_hash if member is not None else "" for member in members]
-
-    def make() -> Arbiter:
-        rows = prepared.validation
-        barrier = prepared.labels.barrier_atr
-        assert barrier is not None
-        settings = fit_arbiter(
-            rows,
-            tft=ask(tft, rows) if tft is not None else None,
-            ppo=ask(ppo, rows) if ppo is not None else None,
-            fallback=ask(xgboost, rows) if xgboost is not None else None,
-            barrier_atr=barrier,
-            horizon_bars=prepared.labels.horizon_bars,
-            config=config.arbiter,
+        return self.stages.run(
+            "logistic", self._ingredients(settings), load=lambda: LogisticAgent.load(folder), make=make
         )
-        save_settings(models / "arbiter", settings, prepared.scaler, prepared.data_sha256, config.seed)
-        return load_arbiter(models)
 
-    ingredients = base | {"config": to_plain(config.arbiter), "members": hashes}
-    return stages.run("arbiter", ingredients, load=lambda: load_arbiter(models), make=make)
+    def tft(self) -> TFTAgent:
+        """The TFT."""
+        from quantum_trader.agents.tft.agent import TFTAgent
+        from quantum_trader.train.tft import fit_tft
+
+        folder, settings, shape = self.models / "tft", self.config.tft, tft_preset(self.config.preset)
+
+        def make() -> TFTAgent:
+            return fit_tft(
+                self.prepared.train,
+                self.prepared.validation,
+                model=shape,
+                training=settings,
+                folder=folder,
+                work=self.config.folder,
+                scaler=self.prepared.scaler,
+                data_sha256=self.prepared.data_sha256,
+            )
+
+        ingredients = self._ingredients(settings) | {"shape": to_plain(shape)}
+        return self.stages.run("tft", ingredients, load=lambda: TFTAgent.load(folder), make=make)
+
+    def ppo(self, tft: TFTAgent) -> PPOAgent:
+        """The policy on the TFT's encoder."""
+        from quantum_trader.agents.ppo_agent import PPOAgent
+        from quantum_trader.train.ppo import fit_ppo
+        from quantum_trader.train.ppo_table import encode_market
+
+        folder, settings = self.models / "ppo", self.config.ppo
+
+        def make() -> PPOAgent:
+            return fit_ppo(
+                [encode_market(tft, market) for market in cut_markets(self.prepared.train)],
+                [encode_market(tft, market) for market in cut_markets(self.prepared.validation)],
+                tft=tft,
+                encoder_folder=self.models / "tft",
+                config=settings,
+                folder=folder,
+                work=self.config.folder,
+                data_sha256=self.prepared.data_sha256,
+            )
+
+        ingredients = self._ingredients(settings) | {"encoder": tft.model_hash}
+        return self.stages.run("ppo", ingredients, load=lambda: PPOAgent.load(folder, tft=tft), make=make)
+
+    def arbiter(self, tft: TFTAgent | None, ppo: PPOAgent | None, xgboost: XGBoostAgent | None) -> Arbiter:
+        """The Arbiter's numbers, fitted on what its members say of the validation rows."""
+        rows, labels, members = self.prepared.validation, self.prepared.labels, (tft, ppo, xgboost)
+        names = [member.name for member in members if member is not None]
+
+        def make() -> Arbiter:
+            assert labels.barrier_atr is not None
+            said = [ask(member, rows) if member is not None else None for member in members]
+            settings = fit_arbiter(
+                rows,
+                tft=said[0],
+                ppo=said[1],
+                fallback=said[2],
+                barrier_atr=labels.barrier_atr,
+                horizon_bars=labels.horizon_bars,
+                config=self.config.arbiter,
+            )
+            save_settings(
+                self.models / "arbiter",
+                settings,
+                self.prepared.scaler,
+                self.prepared.data_sha256,
+                self.config.seed,
+            )
+            return load()
+
+        def load() -> Arbiter:
+            return load_arbiter(self.models, members=names)
+
+        hashes = [member.model_hash for member in members if member is not None]
+        ingredients = self._ingredients(self.config.arbiter) | {"members": hashes}
+        return self.stages.run("arbiter", ingredients, load=load, make=make)
+
+    def _ingredients(self, settings: Any) -> dict[str, Any]:
+        return self.data | {"config": to_plain(settings), "seed": self.config.seed}
 
 
 def load_agents(
@@ -213,8 +230,3 @@ def cut_markets(rows: PooledDataset) -> list[Market]:
         for market, ends in zip(rows.markets, parts, strict=True)
         if len(ends)
     ]
-
-
-def _saved(agent: Any, folder: Path) -> Any:
-    agent.save(folder)
-    return type(agent).load(folder)

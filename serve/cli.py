@@ -7,7 +7,6 @@ run, so that `--help` answers at once on every level.
 from __future__ import annotations
 
 import importlib
-import json
 import logging
 import os
 import sys
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
-from quantum_trader.envs.config import from_plain
+from quantum_trader.envs.config import read_config
 from quantum_trader.envs.errors import ConfigError, QuantumTraderError
 
 PROGRAM = "quantum-trader"
@@ -128,13 +127,7 @@ def _default_from_file(kind: type[Any], options: list[str]) -> Any:
         raise ConfigError("--config needs the path of a JSON file.")
     path = Path(options[at + 1])
     del options[at : at + 2]
-    if not path.is_file():
-        raise ConfigError(f"{path} does not exist: give the path of a JSON file with the command's options.")
-    try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not JSON ({error}): mend it or leave --config out.") from error
-    return from_plain(kind, plain, where=str(path))
+    return read_config(kind, path)
 
 
 def _complain(message: str) -> int:

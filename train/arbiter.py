@@ -39,11 +39,10 @@ def fit_arbiter(
         barrier_atr, horizon_bars: of the labels; trades of the gate leave by them.
         config: shares, coverage and limits.
     """
-    weights, bias = (1.0, 0.0), (0.0, 0.0, 0.0)
-    primary = tft
+    weights, bias, pooled = (1.0, 0.0), (0.0, 0.0, 0.0), None
     if tft is not None and ppo is not None:
         weights, bias = fit_pool(tft, ppo, validation.action)
-        primary = log_opinion_pool((tft, ppo), weights, bias)
+        pooled = log_opinion_pool((tft, ppo), weights, bias)
 
     def gate(probabilities: Floats32 | None) -> GateSettings:
         if probabilities is None:
@@ -54,7 +53,8 @@ def fit_arbiter(
         tft_weight=weights[0],
         ppo_weight=weights[1],
         bias=bias,
-        primary=gate(primary),
+        primary=gate(pooled),
+        tft_alone=gate(tft),
         fallback=gate(fallback),
         latency_budget_ms=config.latency_budget_ms,
         clipped_share_limit=config.clipped_share_limit,

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from stable_baselines3 import PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
 from quantum_trader.agents.ppo_network import PolicyNetwork
 from quantum_trader.envs.errors import TrainingError
-from quantum_trader.envs.files import atomic_file
+from quantum_trader.train.checkpoint import read_checkpoint, write_checkpoint
 from quantum_trader.train.ppo_config import PPOConfig
 from quantum_trader.train.ppo_export import export_policy
 from quantum_trader.train.ppo_table import EncodedMarket
@@ -27,13 +28,26 @@ class TrainingMonitor(BaseCallback):
 
     The policy kept is the one at whose evaluation an exponential mean of the validation log returns was
     highest: neither the last one nor the luckiest single result.
+
+    Args:
+        validation: what the policy is tried on.
+        config: how often, and when to stop.
+        checkpoint: file written at each evaluation and resumed from.
+        config_sha256: hash of everything that decides the result; a checkpoint of another is refused.
     """
 
-    def __init__(self, validation: Sequence[EncodedMarket], config: PPOConfig, checkpoint: Path) -> None:
+    def __init__(
+        self,
+        validation: Sequence[EncodedMarket],
+        config: PPOConfig,
+        checkpoint: Path,
+        *,
+        config_sha256: str,
+    ) -> None:
         super().__init__()
         self._validation = validation
         self._config = config
-        self._checkpoint = checkpoint
+        self._checkpoint, self._sha256 = checkpoint, config_sha256
         self._every = max(config.total_steps // config.evaluations, 1)
         self._due = self._every
         self._mean: float | None = None
@@ -42,23 +56,27 @@ class TrainingMonitor(BaseCallback):
         self._best_result: ValidationResult | None = None
         self._since_best = 0
         self._evaluated_at = 0
-        self._progress = Progress("ppo", total=config.total_steps, unit="steps")
+        self.progress: Progress | None = None
 
     def resume(self, model: PPO) -> int:
-        """Load the checkpoint into `model`, if there is one; returns the steps already done."""
-        if not self._checkpoint.is_file():
-            return 0
-        saved = torch.load(self._checkpoint, weights_only=True)
+        """Load the checkpoint into `model`, if there is one; returns the steps still to do.
+
+        Raises:
+            TrainingError: the checkpoint is damaged, or of another configuration or other data.
+        """
+        saved = read_checkpoint(self._checkpoint, config_sha256=self._sha256)
+        if saved is None:
+            return self._config.total_steps
         model.policy.load_state_dict(saved["policy"])
         model.policy.optimizer.load_state_dict(saved["optimizer"])
-        model.num_timesteps = saved["steps"]
+        model.num_timesteps = self._evaluated_at = saved["steps"]
+        # Episodes and samples yet unseen, not those that the first part began with.
+        model.set_random_seed(self._config.seed + saved["steps"])
         self._mean, self._best_mean = saved["mean"], saved["best_mean"]
         self._best_state, self._since_best = saved["best_state"], saved["since_best"]
         self._best_result = ValidationResult(**saved["best_result"])
-        self._due = model.num_timesteps + self._every
-        if self._exhausted():
-            return self._config.total_steps
-        return int(model.num_timesteps)
+        self._due = saved["due"]
+        return 0 if self._exhausted() else max(self._config.total_steps - saved["steps"], 0)
 
     def best_policy(self, model: PPO) -> PolicyNetwork:
         """The kept policy, exported."""
@@ -83,7 +101,8 @@ class TrainingMonitor(BaseCallback):
         return not self._exhausted()
 
     def _on_rollout_end(self) -> None:
-        self._progress.update(self.num_timesteps, {})
+        if self.progress is not None:
+            self.progress.update(self.num_timesteps)
 
     def _on_rollout_start(self) -> None:
         """After an update, when the policy is whole: evaluate if it is time."""
@@ -92,17 +111,19 @@ class TrainingMonitor(BaseCallback):
             self._evaluate()
 
     def _on_training_end(self) -> None:
-        if self.num_timesteps != self._evaluated_at:
+        # After an early stop the policy is still the one that was evaluated last.
+        if not self._exhausted() and self.num_timesteps != self._evaluated_at:
             self._evaluate()
-        self._progress.close()
+        self.logger.dump(self.num_timesteps)
 
     def _evaluate(self) -> None:
+        refuse_broken_weights(self.model)
         network = export_policy(self.model.policy, self._config)
         result = try_policy(network, self._validation, self._config.env)
         if not np.isfinite(result.log_return):
             raise TrainingError(
-                f"PPO's validation return is not a number after {self.num_timesteps} steps: "
-                "lower learning_rate."
+                f"PPO's validation return is {result.log_return} after {self.num_timesteps} steps: "
+                f"lower learning_rate (now {self._config.learning_rate:g})."
             )
         self._evaluated_at = self.num_timesteps
         weight = self._config.smoothing
@@ -138,11 +159,19 @@ class TrainingMonitor(BaseCallback):
             "policy": self.model.policy.state_dict(),
             "optimizer": self.model.policy.optimizer.state_dict(),
             "steps": self.num_timesteps,
+            "due": self._due,
             "mean": self._mean,
             "best_mean": self._best_mean,
             "best_state": self._best_state,
             "best_result": self._best_result._asdict(),
             "since_best": self._since_best,
         }
-        with atomic_file(self._checkpoint) as temporary:
-            torch.save(state, temporary)
+        write_checkpoint(self._checkpoint, state, config_sha256=self._sha256)
+
+
+def refuse_broken_weights(model: BaseAlgorithm) -> None:
+    """Raises `TrainingError` if a weight is not finite."""
+    if not all(bool(torch.isfinite(weight).all()) for weight in model.policy.parameters()):
+        raise TrainingError(
+            f"PPO's weights are no longer finite after {model.num_timesteps} steps: lower learning_rate."
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from quantum_trader.envs.env_config import EnvConfig
+from quantum_trader.envs.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,3 +52,26 @@ class PPOConfig:
         default_factory=lambda: EnvConfig(random_start=True, episode_bars=336, observe_account=True)
     )
     """The environment trained in; by default episodes of two weeks of hourly bars from random starts."""
+
+    def __post_init__(self) -> None:
+        for name in ("total_steps", "num_envs", "rollout_steps", "epochs", "account_hidden", "evaluations"):
+            _require(getattr(self, name) >= 1, name, "a whole number of at least 1", getattr(self, name))
+        for name in ("patience", "num_threads"):
+            _require(getattr(self, name) >= 0, name, "a whole number of at least 0", getattr(self, name))
+        for name in ("learning_rate", "clip_range", "reward_scale"):
+            _require(getattr(self, name) > 0, name, "a number above 0", getattr(self, name))
+        for name in ("gamma", "gae_lambda"):
+            _require(0 <= getattr(self, name) <= 1, name, "a number in [0, 1]", getattr(self, name))
+        _require(0 < self.smoothing <= 1, "smoothing", "a number in (0, 1]", self.smoothing)
+        _require(min(self.layers, default=1) >= 1, "layers", "whole numbers of at least 1", self.layers)
+        rows = self.num_envs * self.rollout_steps
+        _require(rows >= 2, "num_envs x rollout_steps", "at least 2 rows", rows)
+        _require(self.batch_size >= 2, "batch_size", "a whole number of at least 2", self.batch_size)
+        # The policy answers HOLD, BUY or SELL and sees its account; other environments need another network.
+        _require(self.env.actions == "order", "env.actions", '"order"', self.env.actions)
+        _require(self.env.observe_account, "env.observe_account", "True", self.env.observe_account)
+
+
+def _require(condition: bool, name: str, expected: str, found: object) -> None:
+    if not condition:
+        raise ConfigError(f"PPOConfig: {name}: expected {expected}, found {found}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Self
 
@@ -40,18 +41,18 @@ class TFTFeaturesExtractor(BaseFeaturesExtractor):
     `PPO("MultiInputPolicy", env, policy_kwargs={"features_extractor_class": TFTFeaturesExtractor,
     "features_extractor_kwargs": {"encoder": agent.model.encoder}})`.
 
-    Stable-Baselines3 would undo a pretrained encoder in two ways, both handled here: `ortho_init=True`
-    overwrites every linear layer of an extractor, and `policy.train()` turns a frozen encoder's dropout
-    back on.
+    Stable-Baselines3 would undo a pretrained encoder in three ways, all handled here: `ortho_init=True`
+    overwrites every linear layer of an extractor, `policy.train()` turns a frozen encoder's dropout back on,
+    and an encoder shared by a network and its target network (DQN) is zeroed by the update of the latter.
 
     Args:
         observation_space: `Dict(window, account, context)` of the environment.
-        encoder: a trained encoder; it is used as it is, not copied.
+        encoder: a trained encoder; each extractor works on a copy and leaves this one as it is.
         account_hidden: width of the layer that reads the account.
         freeze: True keeps the encoder's weights; False fine-tunes them end to end.
 
     Raises:
-        ConfigError: the observation space lacks the window, account or context.
+        ConfigError: the observation space lacks window, account or context, or has another window length.
     """
 
     def __init__(
@@ -69,17 +70,19 @@ class TFTFeaturesExtractor(BaseFeaturesExtractor):
                 "TFTFeaturesExtractor needs an environment that observes window, account and context, found "
                 f"no {missing[0]}: make it with observe_account=True."
             )
-        account_size = spaces["account"].shape[0]
-        embedding_size = encoder.config.hidden
+        wanted, found = (encoder.config.window, encoder.config.features), spaces["window"].shape
+        if found != wanted:
+            raise ConfigError(f"TFTFeaturesExtractor: the encoder reads windows {wanted}, found {found}.")
         state = StateEncoder(
-            embedding_size=embedding_size, account_size=account_size, account_hidden=account_hidden
+            embedding_size=encoder.embedding_size,
+            account_size=spaces["account"].shape[0],
+            account_hidden=account_hidden,
         )
         super().__init__(observation_space, features_dim=state.output_size)
-        self.encoder = encoder
+        self.encoder = copy.deepcopy(encoder).requires_grad_(not freeze)
         self.state = state
         self.frozen = freeze
-        if freeze:
-            self.encoder.requires_grad_(False).eval()
+        self.train(self.training)
 
     def forward(self, observations: dict[str, Tensor]) -> Tensor:
         """[B, 60, 14], [B, k], [B, CONTEXT_SIZE] -> [B, features_dim]."""

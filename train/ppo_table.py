@@ -28,7 +28,15 @@ class EncodedMarket:
 
 
 def encode_market(tft: TFTAgent, market: Market) -> EncodedMarket:
-    """Run the frozen encoder once per bar; an observation never depends on the position, so that suffices."""
+    """Run the frozen encoder once per bar; an observation never depends on the position, so that suffices.
+
+    The market is seen through the agent's own scaler.
+
+    Raises:
+        TrainingError: no window is usable, or the encoder's output is not finite.
+    """
+    if market.scaler != tft.scaler:
+        market = market.with_scaler(tft.scaler)
     ends = np.flatnonzero(market.usable)
     if len(ends) == 0:
         raise TrainingError(f"{market.symbol}: no usable window to train on; give longer data.")
@@ -37,4 +45,6 @@ def encode_market(tft: TFTAgent, market: Market) -> EncodedMarket:
         rows = ends[first : first + _EMBED_BATCH]
         inputs = ModelInputs(windows=gather(market.table, rows, WINDOW), context=market.context[rows])
         table[rows] = tft.embed(inputs)
+    if not np.isfinite(table).all():
+        raise TrainingError(f"{market.symbol}: the encoder's output is not finite; train the TFT again.")
     return EncodedMarket(market=market, table=table)

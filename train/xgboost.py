@@ -13,6 +13,7 @@ from quantum_trader.agents.tabular import TABULAR_NAMES
 from quantum_trader.agents.xgboost_agent import XGBoostAgent
 from quantum_trader.envs.config import to_plain
 from quantum_trader.train.dataset import PooledDataset
+from quantum_trader.train.progress import Progress
 from quantum_trader.train.tables import (
     hold_share,
     provenance,
@@ -85,15 +86,29 @@ def _boost(
         nthread=config.n_jobs,
         ref=learn,
     )
-    booster = xgboost.train(
-        _parameters(config, len(train), seed),
-        learn,
-        config.rounds,
-        evals=[(watch, "validation")],
-        early_stopping_rounds=config.early_stopping,
-        verbose_eval=False,
-    )
+    with Progress("xgboost", total=config.rounds, unit="rounds") as progress:
+        booster = xgboost.train(
+            _parameters(config, len(train), seed),
+            learn,
+            config.rounds,
+            evals=[(watch, "validation")],
+            early_stopping_rounds=config.early_stopping,
+            verbose_eval=False,
+            callbacks=[_Rounds(progress)],
+        )
     return booster[: booster.best_iteration + 1]
+
+
+class _Rounds(xgboost.callback.TrainingCallback):
+    """Reports each boosting round."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__()
+        self._progress = progress
+
+    def after_iteration(self, model: Any, epoch: int, evals_log: dict[str, dict[str, Any]]) -> bool:
+        self._progress.update(epoch + 1, {"validation loss": evals_log["validation"]["mlogloss"][-1]})
+        return False
 
 
 def _parameters(config: XGBoostConfig, rows: int, seed: int) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from quantum_trader.envs.scaler import REFERENCE_SCALER
 from .fakes import FakeAgent, FakePPO, FakeTFT, bar, bars
 
 OPEN = GateSettings(hold_threshold=0.9, confidence_threshold=0.5)
-SETTINGS = ArbiterSettings(tft_weight=0.5, ppo_weight=0.5, primary=OPEN, fallback=OPEN)
+SETTINGS = ArbiterSettings(tft_weight=0.5, ppo_weight=0.5, primary=OPEN, tft_alone=OPEN, fallback=OPEN)
 
 
 def arbiter(tft: Any = None, ppo: Any = None, fallback: Any = None, **changes: Any) -> Arbiter:
@@ -124,7 +124,7 @@ def test_the_gate_holds_below_its_confidence() -> None:
 def test_hold_probability_gates_first() -> None:
     """P(HOLD) at the hold threshold answers HOLD whatever the direction."""
     gate = GateSettings(hold_threshold=0.2, confidence_threshold=0.5)
-    decisions = arbiter(FakeTFT((0.2, 0.8, 0.0)), None, None, primary=gate).decide_inputs(inputs(1))
+    decisions = arbiter(FakeTFT((0.2, 0.8, 0.0)), None, None, tft_alone=gate).decide_inputs(inputs(1))
     assert decisions.actions[0] == Action.HOLD
 
 
@@ -171,3 +171,18 @@ def test_a_long_gap_starts_the_window_again() -> None:
     assert late.action is Action.HOLD
     assert late.reason == "insufficient history"
     assert judge.histories["A"].length == 1
+
+
+def test_one_row_of_nan_costs_the_others_nothing() -> None:
+    """Where the TFT's NaN spoils one row's policy too, the other rows keep both members."""
+
+    class SpoiltPPO(FakePPO):
+        def probabilities(self, embedding: Any, account: Any) -> Any:
+            table = super().probabilities(embedding, account)
+            table[1] = np.nan
+            return table
+
+    decisions = arbiter(FakeTFT(nan_rows=(1,)), SpoiltPPO(), FakeAgent()).decide_inputs(inputs(3))
+    assert decisions.source == ("tft+ppo", "xgboost", "tft+ppo")
+    only_policy = arbiter(FakeTFT(), SpoiltPPO(), FakeAgent()).decide_inputs(inputs(3))
+    assert only_policy.source == ("tft+ppo", "tft", "tft+ppo")

@@ -125,9 +125,7 @@ def test_a_bad_value_is_named_beside_its_option(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_key_of_a_config_file_is_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unknown_key_of_a_config_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A typo in --config is an error that lists the known keys; so is a file that is no JSON."""
     path = tmp_path / "run.json"
     path.write_text(json.dumps({"name": "x", "tft": {"epohcs": 3}}), encoding="utf-8")

@@ -130,7 +130,7 @@ def test_live_decisions_equal_the_backtest(finished_run: Path) -> None:
 
 
 def test_the_user_story_of_a_new_symbol(finished_run: Path) -> None:
-    """59 predictions HOLD for want of history; from the 60th on there are confidence, quantiles, attention."""
+    """59 predictions HOLD for want of history; from the 60th on all that a signal carries is there."""
     agent = TFTAgent.load_model(finished_run / "models" / "tft")
     bars = sample_bars()
     answers = [agent.predict("NEWUSDT", bars.bar(index)) for index in range(61)]

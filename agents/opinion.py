@@ -1,0 +1,93 @@
+"""What each source of the Arbiter says of a batch, and how one decision per row comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantum_trader.agents.arbiter_settings import GateSettings
+from quantum_trader.envs.actions import Action
+
+Floats32 = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opinion:
+    """One source's probabilities; a row it cannot answer for holds NaN."""
+
+    source: str
+    """Name of the source, as in `Decision.source`."""
+    probabilities: Floats32
+    """float32 [B, 3] in the order of `Action`."""
+    gate: GateSettings
+    """When these probabilities become BUY or SELL."""
+    failure: str = ""
+    """Why rows without an answer have none; "" where that needs no mention."""
+
+    @property
+    def answered(self) -> Mask:
+        """bool [B]: rows with an answer."""
+        return np.asarray(np.isfinite(self.probabilities).all(axis=1))
+
+    def without(self, rows: Mask) -> Floats32:
+        """float32 [B, 3]: the probabilities with NaN in `rows` (bool [B])."""
+        return np.where(rows[:, None], np.float32(np.nan), self.probabilities)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settled:
+    """The outcome for `B` rows.
+
+    Attributes:
+        probabilities: float32 [B, 3] of the deciding source; certain HOLD where none answered.
+        actions: int8 [B], values of `Action`.
+        source, reason: [B].
+    """
+
+    probabilities: Floats32
+    actions: NDArray[np.int8]
+    source: tuple[str, ...]
+    reason: tuple[str, ...]
+
+
+def silent(count: int) -> Floats32:
+    """float32 [count, 3] of a source that answers for no row."""
+    return np.full((count, 3), np.nan, dtype=np.float32)
+
+
+def settle(opinions: Sequence[Opinion], count: int) -> Settled:
+    """Each row is decided by the first opinion that answers for it; where none does the decision is HOLD.
+
+    Args:
+        opinions: in order of preference, `count` rows each.
+        count: B.
+    """
+    probabilities = np.tile(np.array([1.0, 0.0, 0.0], dtype=np.float32), (count, 1))
+    actions = np.full(count, Action.HOLD, dtype=np.int8)
+    source, reason = ["none"] * count, ["; ".join(filter(None, (o.failure for o in opinions)))] * count
+    waiting = np.ones(count, dtype=np.bool_)
+    failures: list[str] = []
+    for opinion in opinions:
+        prefix = "; ".join(failures) + ": " if failures else ""
+        for row in np.flatnonzero(waiting & opinion.answered):
+            probabilities[row], source[row] = opinion.probabilities[row], opinion.source
+            actions[row], why = decide_row(opinion.probabilities[row], opinion.gate)
+            reason[row] = prefix + why
+        waiting &= ~opinion.answered
+        failures += [opinion.failure] if opinion.failure else []
+    return Settled(probabilities=probabilities, actions=actions, source=tuple(source), reason=tuple(reason))
+
+
+def decide_row(probabilities: Floats32, gate: GateSettings) -> tuple[Action, str]:
+    """The action that float32 [3] probabilities lead to through a gate, and why."""
+    hold, buy, sell = (float(value) for value in probabilities)
+    if hold >= gate.hold_threshold:
+        return Action.HOLD, f"quiet market expected (P(HOLD) {hold:.2f})"
+    confidence = max(buy, sell) / max(buy + sell, 1e-12)
+    if confidence < gate.confidence_threshold:
+        return Action.HOLD, f"confidence {confidence:.3f} below {gate.confidence_threshold:.3f}"
+    return (Action.BUY if buy >= sell else Action.SELL), f"confidence {confidence:.3f}"

@@ -24,7 +24,7 @@ class Stages:
 
     def __init__(self, folder: Path, say: Say) -> None:
         self._path = folder / "stages.json"
-        self._say = say
+        self.say = say
         self._finished: dict[str, dict[str, Any]] = _read(self._path)
 
     @property
@@ -41,17 +41,17 @@ class Stages:
             try:
                 result = load()
             except ModelFolderError as error:
-                self._say(f"{name}: made again, because {error}")
+                self.say(f"{name}: made again, because {error}")
             else:
-                self._say(f"{name}: kept from before")
+                self.say(f"{name}: kept from before")
                 return result
-        self._say(f"{name}: fitting")
+        self.say(f"{name}: fitting")
         started = time.perf_counter()
         result = make()
         seconds = time.perf_counter() - started
         self._finished[name] = {"key": key, "seconds": seconds}
         write_json(self._path, self._finished)
-        self._say(f"{name}: done in {seconds:.0f} s")
+        self.say(f"{name}: done in {seconds:.0f} s")
         return result
 
 

@@ -31,6 +31,7 @@ from quantum_trader.train.xgboost import fit_xgboost
 if TYPE_CHECKING:
     from quantum_trader.agents.ppo_agent import PPOAgent
     from quantum_trader.agents.tft.agent import TFTAgent
+    from quantum_trader.train.tft_figures import EpochReport
 
 _ASK_BATCH = 4096
 
@@ -124,6 +125,15 @@ class _Fitting:
                 work=self.config.folder,
                 scaler=self.prepared.scaler,
                 data_sha256=self.prepared.data_sha256,
+                on_epoch=tell,
+            )
+
+        def tell(report: EpochReport) -> None:
+            found = report.validation
+            mark = ", best so far" if report.best else ""
+            self.stages.say(
+                f"tft epoch {report.epoch}: validation loss {found.loss:.4f}, "
+                f"accuracy {found.accuracy:.3f}{mark}"
             )
 
         ingredients = self._ingredients(settings) | {"shape": to_plain(shape)}

@@ -17,7 +17,7 @@ from quantum_trader.envs import Action, sample_bars
 from quantum_trader.envs.errors import ModelFolderError
 from quantum_trader.serve.cli import main
 
-from .conftest import QUICK
+from ..conftest import QUICK
 
 ROOT = Path(__file__).parents[2]
 
@@ -194,6 +194,20 @@ def test_strict_loading_refuses_damage(copied_run: Path) -> None:
     shutil.rmtree(copied_run / "models" / "xgboost")
     with pytest.raises(ModelFolderError, match="xgboost does not exist"):
         load_arbiter(copied_run, strict=True)
+
+
+@pytest.mark.parametrize("agent", ["tft", "ppo", "xgboost", "logistic", "arbiter"])
+def test_evaluating_a_damaged_run_is_one_sentence(
+    copied_run: Path, agent: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`evaluate` names the damaged folder, ends with code 2 and writes nothing."""
+    (copied_run / "models" / agent / "config.json").write_text("{", encoding="utf-8")
+    assert main(["evaluate", str(copied_run), "--output", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("quantum-trader: ")
+    assert f"{agent}/config.json is damaged" in error.splitlines()[-1]
+    assert "Traceback" not in error
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_damaged_model_is_fitted_again(copied_run: Path, capsys: pytest.CaptureFixture[str]) -> None:

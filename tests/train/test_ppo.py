@@ -19,12 +19,12 @@ from quantum_trader.agents.tft.agent import TFTAgent
 from quantum_trader.envs.env_config import EnvConfig
 from quantum_trader.envs.errors import ConfigError, TrainingError
 from quantum_trader.envs.vector_env import FuturesTradingVectorEnv
-from quantum_trader.train import ppo_callback
-from quantum_trader.train.ppo import ScaledReward, _model, fit_ppo
+from quantum_trader.train import ppo, ppo_callback
+from quantum_trader.train.ppo import ScaledReward, fit_ppo
 from quantum_trader.train.ppo_config import PPOConfig
-from quantum_trader.train.ppo_export import export_policy
 from quantum_trader.train.ppo_table import EncodedMarket
 from quantum_trader.train.ppo_validation import ValidationResult, try_policy
+from quantum_trader.train.progress import Progress
 
 from ..agents.tiny_tft import tiny_tft
 from . import tiny_ppo
@@ -165,18 +165,23 @@ def test_cut_off_training_goes_on(
     before = _checkpoint(tmp_path)
     assert before["steps"] == 3 * ROLLOUT
     assert before["due"] == 4 * ROLLOUT
-    starts: list[dict[str, Any]] = []
+    begun: list[Any] = []
     learn = PPO.learn
 
     def watched(model: PPO, *arguments: Any, **options: Any) -> PPO:
-        state = {"steps": model.num_timesteps, "policy": model.policy.state_dict()}
-        starts.append({"steps": state["steps"], "head": state["policy"]["action_net.weight"].clone()})
+        begun.extend([model.num_timesteps, model.policy.action_net.weight.detach().clone()])
         return learn(model, *arguments, **options)
 
+    class Watched(Progress):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            begun.append(options["start"])
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr(ppo, "Progress", Watched)
     monkeypatch.setattr(PPO, "learn", watched)
     fit(tmp_path)
-    assert starts[0]["steps"] == 3 * ROLLOUT
-    assert torch.equal(starts[0]["head"], before["policy"]["action_net.weight"])
+    assert begun[:2] == [3 * ROLLOUT, 3 * ROLLOUT]
+    assert torch.equal(begun[2], before["policy"]["action_net.weight"])
     after = _checkpoint(tmp_path)
     assert after["steps"] == CONFIG.total_steps
     assert after["best_mean"] >= before["best_mean"]
@@ -222,7 +227,7 @@ def test_checkpoint_of_other_settings_or_data_is_refused(fit: Fit, fitted: Path)
 
 
 def test_unusable_ingredients_are_named(fit: Fit, tmp_path: Path) -> None:
-    """No markets, another encoder than the folder's, and episodes longer than the data are refused at once."""
+    """No markets, another encoder than the folder's, and episodes longer than the data are refused."""
     with pytest.raises(TrainingError, match="no training markets"):
         fit(tmp_path, train=[])
     with pytest.raises(TrainingError, match="folder it was loaded from"):
@@ -232,32 +237,18 @@ def test_unusable_ingredients_are_named(fit: Fit, tmp_path: Path) -> None:
     assert not (tmp_path / "models").exists()
 
 
-def test_broken_weights_are_named(fit: Fit, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rollouts", [1, 4], ids=["found while acting", "found when tried"])
+def test_broken_weights_are_named(fit: Fit, tmp_path: Path, rollouts: int) -> None:
     """A step size that blows the weights up ends in a `TrainingError` that says what to do."""
+    config = replace(
+        tiny_ppo.short(rollouts), learning_rate=1e37, epochs=10, total_steps=ROLLOUT * rollouts + 1
+    )
     with (
         np.errstate(all="ignore"),
         pytest.raises(TrainingError, match=r"no longer finite after \d+ steps: lower learning_rate"),
     ):
-        fit(tmp_path, replace(CONFIG, learning_rate=1e38))
+        fit(tmp_path, config)
     assert not (tmp_path / "models").exists()
-
-
-def test_exported_network_is_the_policy() -> None:
-    """The exported network's logits are, up to rounding, those that stable-baselines3 samples from."""
-    model = _model(tiny_ppo.train(), CONFIG)
-    model.learn(ROLLOUT)
-    before = torch.get_rng_state()
-    network = export_policy(model.policy, CONFIG)
-    assert torch.equal(torch.get_rng_state(), before)
-    rng = np.random.default_rng(0)
-    embedding = torch.from_numpy(rng.standard_normal((50, 16)).astype(np.float32))
-    account = torch.from_numpy(rng.uniform(-1, 1, (50, 10)).astype(np.float32))
-    with torch.no_grad():
-        distribution = model.policy.get_distribution({"embedding": embedding, "account": account})
-        expected = distribution.distribution.logits
-        found = torch.log_softmax(network(embedding, account), dim=-1)
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
-    assert found.std() > 1e-3
 
 
 def test_rewards_are_scaled() -> None:

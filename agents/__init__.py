@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from quantum_trader.envs.lazy import lazy_names
+
+# Threads that spin while they wait for a busy core slow a model down up to forty-fold on a shared machine.
+# The OpenMP runtime reads this once, when torch or xgboost is first imported; a user's own value stays.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from quantum_trader.agents.arbiter import Arbiter as Arbiter

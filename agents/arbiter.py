@@ -23,6 +23,7 @@ from quantum_trader.agents.signals import Agent, ModelInputs, Signals
 from quantum_trader.envs.actions import Action
 from quantum_trader.envs.bars import Bars
 from quantum_trader.envs.contract import FuturesContract
+from quantum_trader.envs.live_bar import as_bar
 from quantum_trader.envs.scaler import FeatureScaler
 
 if TYPE_CHECKING:
@@ -93,25 +94,6 @@ class Arbiter:
             return self.settings.fallback
         return self.settings.tft_alone if self.ppo is None else self.settings.primary
 
-    def with_confidence_threshold(self, threshold: float) -> Arbiter:
-        """The same Arbiter, with empty histories, and a fixed confidence threshold for both sources."""
-        fixed = {"confidence_threshold": threshold, "rule": "fixed by the user"}
-        settings = replace(
-            self.settings,
-            primary=replace(self.settings.primary, **fixed),  # type: ignore[arg-type]
-            tft_alone=replace(self.settings.tft_alone, **fixed),  # type: ignore[arg-type]
-            fallback=replace(self.settings.fallback, **fixed),  # type: ignore[arg-type]
-        )
-        return Arbiter(
-            tft=self.tft,
-            ppo=self.ppo,
-            fallback=self.fallback,
-            settings=settings,
-            scaler=self.scaler,
-            problems=self.problems,
-            model_hash=self.model_hash,
-        )
-
     def add_to_history(self, symbol: str, bars: BarLike | Iterable[BarLike] | pd.DataFrame | Bars) -> int:
         """Append bars without deciding; see `LiveHistories.extend`."""
         return self.histories.extend(symbol, bars)
@@ -127,7 +109,9 @@ class Arbiter:
     def decide_batch(self, bars: Mapping[str, BarLike]) -> dict[str, Decision]:
         """Append one closed bar per symbol and decide for all of them in one pass through the models."""
         started = time.perf_counter()
-        arrivals = {symbol: self.histories.add(symbol, bar) for symbol, bar in bars.items()}
+        # All are checked before the first is taken in: a bad bar leaves every history as it was.
+        checked = {symbol: as_bar(bar, symbol=symbol) for symbol, bar in bars.items()}
+        arrivals = {symbol: self.histories.add(symbol, bar) for symbol, bar in checked.items()}
         ready = [name for name in bars if arrivals[name].accepted and self.histories[name].ready]
         answers = {name: self._waiting(name, arrivals[name].reason) for name in bars if name not in ready}
         if ready:

@@ -5,21 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from quantum_trader.agents.arbiter import Arbiter
 from quantum_trader.agents.arbiter_settings import ArbiterSettings
-from quantum_trader.agents.folder import Provenance, load_model_folder, save_model_folder, software_version
+from quantum_trader.agents.folder import Provenance, load_model_folder, save_model_folder
 from quantum_trader.envs.config import from_plain
 from quantum_trader.envs.contract import FuturesContract
 from quantum_trader.envs.errors import ConfigError, ModelFolderError
-from quantum_trader.envs.features import FEATURE_SET_VERSION
 from quantum_trader.envs.files import json_sha256
 from quantum_trader.envs.scaler import REFERENCE_SCALER, FeatureScaler
 
 if TYPE_CHECKING:
     from quantum_trader.agents.ppo_agent import PPOAgent
     from quantum_trader.agents.tft.agent import TFTAgent
+    from quantum_trader.agents.xgboost_agent import XGBoostAgent
 
 KIND = "arbiter"
 MEMBERS = ("tft", "ppo", "xgboost")
@@ -30,20 +30,31 @@ Member = TypeVar("Member")
 
 
 def save_settings(
-    path: Path, settings: ArbiterSettings, scaler: FeatureScaler, data_sha256: str, seed: int
+    path: Path,
+    settings: ArbiterSettings,
+    *,
+    members: Mapping[str, str],
+    scaler: FeatureScaler,
+    data_sha256: str,
+    seed: int,
 ) -> None:
-    """Write the Arbiter's own model folder; its members lie beside it."""
-    provenance = Provenance(
-        feature_set=FEATURE_SET_VERSION, data_sha256=data_sha256, seed=seed, created_with=software_version()
-    )
+    """Write the Arbiter's own model folder; its members lie beside it.
+
+    Args:
+        path: the folder.
+        settings: fitted for the members.
+        members: model hash by name of each member: the settings hold for these and no others.
+        scaler, data_sha256, seed: of the run.
+    """
     save_model_folder(
         path,
         kind=KIND,
         config=settings,
         scaler=scaler,
         calibration=None,
-        provenance=provenance,
+        provenance=Provenance.now(data_sha256=data_sha256, seed=seed, metrics={}),
         files={},
+        extra={"members": dict(members)},
     )
 
 
@@ -72,10 +83,6 @@ def load_arbiter(
         ModelFolderError: only with `strict`.
         ConfigError: the threshold is no number from 0 to 1.
     """
-    if confidence_threshold is not None and not 0.0 <= confidence_threshold <= 1.0:
-        raise ConfigError(
-            f"confidence_threshold: expected a number from 0 to 1, found {confidence_threshold}."
-        )
     folder = Path(models)
     root = folder / "models" if (folder / "models").is_dir() else folder
     problems: list[str] = []
@@ -94,23 +101,22 @@ def load_arbiter(
     ppo = attempt("ppo", lambda path: _load_ppo(path, tft)) if tft and "ppo" in members else None
     if tft is None and "ppo" in members:
         problems.append("ppo: left out, because it needs the TFT's encoder")
-    xgboost = attempt("xgboost", _load_xgboost) if "xgboost" in members else None
-    fitted = attempt("arbiter", _load_settings)
-    settings, scaler = fitted if fitted is not None else (ArbiterSettings(), None)
-    hashes = [member.model_hash for member in (tft, ppo, xgboost) if member is not None]
-    arbiter = Arbiter(
+    scaler = tft.scaler if tft is not None else None
+    xgboost = attempt("xgboost", lambda path: _load_xgboost(path, scaler)) if "xgboost" in members else None
+    found = {member.name: member.model_hash for member in (tft, ppo, xgboost) if member is not None}
+    settings = attempt("arbiter", lambda path: _load_settings(path, found)) or ArbiterSettings()
+    if confidence_threshold is not None:
+        settings = settings.with_confidence_threshold(confidence_threshold)
+    return Arbiter(
         tft=tft,
         ppo=ppo,
         fallback=xgboost,
         settings=settings,
-        scaler=scaler or _member_scaler(tft, xgboost),
+        scaler=scaler or (xgboost.scaler if xgboost is not None else REFERENCE_SCALER),
         problems=problems,
-        model_hash=json_sha256(hashes)[:16] if hashes else "",
+        model_hash=json_sha256(found)[:16] if found else "",
         contracts=contracts,
         step_ms=step_ms,
-    )
-    return (
-        arbiter if confidence_threshold is None else arbiter.with_confidence_threshold(confidence_threshold)
     )
 
 
@@ -126,19 +132,23 @@ def _load_ppo(path: Path, tft: TFTAgent | None) -> PPOAgent:
     return PPOAgent.load(path, tft=tft)
 
 
-def _load_xgboost(path: Path) -> Any:
+def _load_xgboost(path: Path, scaler: FeatureScaler | None) -> XGBoostAgent:
     from quantum_trader.agents.xgboost_agent import XGBoostAgent
 
-    return XGBoostAgent.load(path)
+    agent = XGBoostAgent.load(path)
+    if scaler is not None and agent.scaler != scaler:
+        raise ModelFolderError(f"{path} was fitted with another scaler than the TFT: repeat the run.")
+    return agent
 
 
-def _load_settings(path: Path) -> tuple[ArbiterSettings, FeatureScaler]:
+def _load_settings(path: Path, members: Mapping[str, str]) -> ArbiterSettings:
+    """The fitted settings, if they were fitted for the members found; a missing member does not matter."""
     folder = load_model_folder(path, kind=KIND)
+    fitted_for = folder.extra.get("members", {})
+    for name, model_hash in members.items():
+        if fitted_for.get(name) != model_hash:
+            raise ModelFolderError(f"{path} was fitted for another {name} model: repeat the run.")
     try:
-        return from_plain(ArbiterSettings, folder.config, where=str(path)), folder.scaler
+        return from_plain(ArbiterSettings, folder.config, where=str(path))
     except ConfigError as error:
         raise ModelFolderError(f"{error} Train the run again.") from error
-
-
-def _member_scaler(*members: Any) -> FeatureScaler:
-    return next((member.scaler for member in members if member is not None), REFERENCE_SCALER)

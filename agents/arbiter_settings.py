@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from quantum_trader.envs.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,3 +39,22 @@ class ArbiterSettings:
     """Milliseconds the TFT and PPO have for one call before XGBoost answers; 0 waits for ever."""
     clipped_share_limit: float = 0.25
     """Share of a window's values at the scaler's clip bounds above which it is out of distribution."""
+
+    def with_confidence_threshold(self, threshold: float) -> ArbiterSettings:
+        """The same settings with a fixed confidence threshold for every source.
+
+        Raises:
+            ConfigError: the threshold is no number from 0 to 1.
+        """
+        if not 0.0 <= threshold <= 1.0:
+            raise ConfigError(f"confidence_threshold: expected a number from 0 to 1, found {threshold}.")
+
+        def fixed(gate: GateSettings) -> GateSettings:
+            return replace(gate, confidence_threshold=threshold, rule="fixed by the user")
+
+        return replace(
+            self,
+            primary=fixed(self.primary),
+            tft_alone=fixed(self.tft_alone),
+            fallback=fixed(self.fallback),
+        )

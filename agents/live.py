@@ -16,6 +16,7 @@ from quantum_trader.envs.actions import Action
 from quantum_trader.envs.bars import Bars
 from quantum_trader.envs.context import HORIZONS
 from quantum_trader.envs.contract import FuturesContract
+from quantum_trader.envs.live_bar import as_bar
 from quantum_trader.envs.scaler import FeatureScaler
 
 INSUFFICIENT_HISTORY = "insufficient history"
@@ -104,7 +105,9 @@ class LiveAgent:
 
     def batch_predict(self, bars: Mapping[str, BarLike]) -> dict[str, Signal]:
         """Append one closed bar per symbol and answer all in one pass through the model."""
-        arrivals = {symbol: self.histories.add(symbol, bar) for symbol, bar in bars.items()}
+        # All are checked before the first is taken in: a bad bar leaves every history as it was.
+        checked = {symbol: as_bar(bar, symbol=symbol) for symbol, bar in bars.items()}
+        arrivals = {symbol: self.histories.add(symbol, bar) for symbol, bar in checked.items()}
         ready = [name for name in bars if arrivals[name].accepted and self.histories[name].ready]
         answers = {name: self._waiting(name, arrivals[name].reason) for name in bars if name not in ready}
         if ready:

@@ -42,8 +42,6 @@ class FuturesContract:
     """Quantity increment in base units, rounded toward zero; 0 leaves quantities unrounded."""
     min_notional: float = 0.0
     """Smallest order, quote currency; a smaller one is not placed."""
-    multiplier: float = 1.0
-    """Base units in one contract."""
     tiers: tuple[MarginTier, ...] = (MarginTier(floor=0.0, cap=1e12, mmr=0.01, max_leverage=50.0),)
     """Maintenance-margin brackets, ascending and without holes."""
     has_funding: bool = True

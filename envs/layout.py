@@ -29,7 +29,7 @@ class Account:
     terminated: float
     truncated: float
     equity: float  # balance + unrealised pnl at the mark
-    balance: float  # realised: initial + gross pnl - fees - slippage - funding - liquidation costs
+    balance: float  # realised: what is left of the initial balance once every closed trade is settled
     quantity: float  # signed base units
     units: float  # signed units (share of the leverage with continuous actions)
     entry: float  # average fill price of the position

@@ -1,10 +1,11 @@
 """What can happen to the position of one account: it is opened or enlarged, reduced, liquidated, funded.
 
-Each function changes one account (`quantum_trader.envs.layout.Account`) and keeps the identity
+Each function changes one account (`quantum_trader.envs.layout.Account`). Whenever it is flat,
 
     balance = initial + gross_pnl - fees - slippage - funding - liquidation_costs
 
-where gross_pnl counts realised profit at prices before slippage. Margin is isolated: a position can lose
+where gross_pnl counts realised profit at prices before slippage; what an open position's entry lost to
+slippage is still part of its unrealised profit then. Margin is isolated: a position can lose
 its own margin and nothing else.
 """
 

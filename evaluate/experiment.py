@@ -40,39 +40,34 @@ class RunResult:
     summary: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Trained:
-    """A run after training."""
-
-    config: RunConfig
-    prepared: Prepared
-    agents: FittedAgents
-    stages: Stages
-
-
 def run_experiment(config: RunConfig, say: Say) -> RunResult:
     """Train, judge and report one run; what an earlier start finished is kept."""
-    trained = train_agents(config, say)
-    return _judge_and_report(
-        trained.config,
-        trained.prepared,
-        trained.agents,
-        trained.prepared.test,
-        trained.config.folder,
-        say,
-        extra=details(trained.config, trained.prepared, trained.stages),
-    )
-
-
-def train_agents(config: RunConfig, say: Say) -> Trained:
-    """Load the data and fit the agents that `config.agents` names into `config.folder`."""
-    config = config.seeded()
     prepared = _prepare(config, say)
     write_json(config.folder / "config.json", to_plain(config))
     stages = Stages(config.folder, say)
-    return Trained(
-        config=config, prepared=prepared, agents=fit_agents(config, prepared, stages), stages=stages
+    agents = fit_agents(config.seeded(), prepared, stages)
+    return _judge_and_report(
+        config,
+        prepared,
+        agents,
+        prepared.test,
+        config.folder,
+        say,
+        extra=details(config, prepared, stages),
     )
+
+
+def train_agents(config: RunConfig, say: Say) -> FittedAgents:
+    """Load the data and fit the agents that `config.agents` names into `config.folder`.
+
+    A run that exists already keeps its other agents and its own list of them. Its Arbiter, which was fitted
+    for the old ones, is left as it is and says so when it is loaded: `run_experiment` fits it anew.
+    """
+    prepared = _prepare(config, say)
+    path = config.folder / "config.json"
+    if not path.exists():
+        write_json(path, to_plain(config))
+    return fit_agents(config.seeded(), prepared, Stages(config.folder, say), with_arbiter=False)
 
 
 def evaluate_run(
@@ -105,7 +100,11 @@ def evaluate_run(
     agents = load_agents(folder, config.agents, confidence_threshold)
     test = prepared.test if market is None else _other_rows(market, prepared)
     test = _between(test, start, end)
-    target = output if output is not None else folder / "evaluations" / _evaluation_name(market, start, end)
+    target = (
+        output
+        if output is not None
+        else folder / "evaluations" / _evaluation_name(market, start, end, confidence_threshold)
+    )
     return _judge_and_report(config, prepared, agents, test, target, say, extra=())
 
 
@@ -199,6 +198,9 @@ def _between(test: PooledDataset, start: str | None, end: str | None) -> PooledD
     return test.subset(wanted)
 
 
-def _evaluation_name(market: MarketConfig | None, start: str | None, end: str | None) -> str:
-    parts = [Path(market.data).name if market else "test", start or "", end or ""]
+def _evaluation_name(
+    market: MarketConfig | None, start: str | None, end: str | None, threshold: float | None
+) -> str:
+    gate = "" if threshold is None else f"gate-{threshold:g}"
+    parts = [Path(market.data).name if market else "test", start or "", end or "", gate]
     return "_".join(part.replace(":", "-").replace(" ", "-") for part in parts if part)

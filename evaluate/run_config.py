@@ -24,7 +24,7 @@ class MarketConfig:
     """Where the bars come from and what trading them costs."""
 
     data: str = "sample"
-    """"sample" (real EURUSD, 1 h, 2017), "planted", "random-walk", a file, or a folder of files."""
+    """"sample" (real EURUSD, 1 h, 2017), "planted", "random-walk", "regimes", a file, a folder."""
     symbols: str = ""
     """Symbols to read from a folder, separated by commas; empty reads all."""
     contract: str = ""
@@ -54,7 +54,7 @@ class RunConfig:
     agents: tuple[AgentName, ...] = ("xgboost", "logistic", "tft", "ppo")
     """Agents to fit; PPO needs the TFT, whose encoder it uses."""
     preset: Preset = "paper"
-    """Size of the TFT: "paper" 2.6 M parameters, "small" 0.65 M, "tiny" 0.05 M."""
+    """Size of the TFT: "paper" 2.6 M parameters, "small" 0.65 M, "tiny" 0.03 M."""
     tft: TFTTrainConfig = field(default_factory=TFTTrainConfig)
     """Training of the TFT."""
     xgboost: XGBoostConfig = field(default_factory=XGBoostConfig)

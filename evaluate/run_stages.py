@@ -33,9 +33,23 @@ class Stages:
         return {name: float(entry["seconds"]) for name, entry in self._finished.items()}
 
     def run(
-        self, name: str, ingredients: Any, *, load: Callable[[], Result], make: Callable[[], Result]
+        self,
+        name: str,
+        ingredients: Any,
+        *,
+        load: Callable[[], Result],
+        make: Callable[[], Result],
+        checkpoint: Path | None = None,
     ) -> Result:
-        """The stage's result: loaded if it was made from these ingredients before, else made now."""
+        """The stage's result: loaded if it was made from these ingredients before, else made now.
+
+        Args:
+            name: of the stage.
+            ingredients: plain JSON values that decide the result.
+            load, make: the two ways to it.
+            checkpoint: what `make` goes on from when it was cut off; removed once the stage is finished,
+                since what is made next from other ingredients must not go on from it.
+        """
         key = json_sha256(ingredients)
         if self._finished.get(name, {}).get("key") == key:
             try:
@@ -49,6 +63,8 @@ class Stages:
         started = time.perf_counter()
         result = make()
         seconds = time.perf_counter() - started
+        if checkpoint is not None:
+            checkpoint.unlink(missing_ok=True)
         self._finished[name] = {"key": key, "seconds": seconds}
         write_json(self._path, self._finished)
         self.say(f"{name}: done in {seconds:.0f} s")

@@ -47,13 +47,16 @@ class FittedAgents:
     arbiter: Arbiter | None
 
 
-def fit_agents(config: RunConfig, prepared: Prepared, stages: Stages) -> FittedAgents:
+def fit_agents(
+    config: RunConfig, prepared: Prepared, stages: Stages, *, with_arbiter: bool = True
+) -> FittedAgents:
     """Fit every agent that `config.agents` names, then the Arbiter over them.
 
     Args:
         config: seeded (see `RunConfig.seeded`).
         prepared: the datasets.
         stages: what is finished already.
+        with_arbiter: False leaves the run's Arbiter as it is.
     """
     fit = _Fitting(config, prepared, stages)
     wanted = config.agents
@@ -61,7 +64,8 @@ def fit_agents(config: RunConfig, prepared: Prepared, stages: Stages) -> FittedA
     logistic = fit.logistic() if "logistic" in wanted else None
     tft = fit.tft() if "tft" in wanted else None
     ppo = fit.ppo(tft) if tft is not None and "ppo" in wanted else None
-    arbiter = fit.arbiter(tft, ppo, xgboost) if tft is not None or xgboost is not None else None
+    members = with_arbiter and (tft is not None or xgboost is not None)
+    arbiter = fit.arbiter(tft, ppo, xgboost) if members else None
     return FittedAgents(xgboost=xgboost, logistic=logistic, tft=tft, ppo=ppo, arbiter=arbiter)
 
 
@@ -137,7 +141,13 @@ class _Fitting:
             )
 
         ingredients = self._ingredients(settings) | {"shape": to_plain(shape)}
-        return self.stages.run("tft", ingredients, load=lambda: TFTAgent.load(folder), make=make)
+        return self.stages.run(
+            "tft",
+            ingredients,
+            load=lambda: TFTAgent.load(folder),
+            make=make,
+            checkpoint=self.config.folder / "checkpoints" / "tft.pt",
+        )
 
     def ppo(self, tft: TFTAgent) -> PPOAgent:
         """The policy on the TFT's encoder."""
@@ -160,7 +170,13 @@ class _Fitting:
             )
 
         ingredients = self._ingredients(settings) | {"encoder": tft.model_hash}
-        return self.stages.run("ppo", ingredients, load=lambda: PPOAgent.load(folder, tft=tft), make=make)
+        return self.stages.run(
+            "ppo",
+            ingredients,
+            load=lambda: PPOAgent.load(folder, tft=tft),
+            make=make,
+            checkpoint=self.config.folder / "checkpoints" / "ppo.pt",
+        )
 
     def arbiter(self, tft: TFTAgent | None, ppo: PPOAgent | None, xgboost: XGBoostAgent | None) -> Arbiter:
         """The Arbiter's numbers, fitted on what its members say of the validation rows."""
@@ -182,9 +198,10 @@ class _Fitting:
             save_settings(
                 self.models / "arbiter",
                 settings,
-                self.prepared.scaler,
-                self.prepared.data_sha256,
-                self.config.seed,
+                members={member.name: member.model_hash for member in members if member is not None},
+                scaler=self.prepared.scaler,
+                data_sha256=self.prepared.data_sha256,
+                seed=self.config.seed,
             )
             return load()
 
@@ -213,14 +230,29 @@ def load_agents(
         ModelFolderError: one of them is missing or damaged.
     """
     models = folder / "models"
-    arbiter = load_arbiter(models, confidence_threshold=confidence_threshold, strict=True, members=names)
+    arbiter = None
+    if (models / "arbiter").exists():
+        arbiter = load_arbiter(models, confidence_threshold=confidence_threshold, strict=True, members=names)
     return FittedAgents(
-        xgboost=arbiter.fallback if isinstance(arbiter.fallback, XGBoostAgent) else None,
+        xgboost=XGBoostAgent.load(models / "xgboost") if "xgboost" in names else None,
         logistic=LogisticAgent.load(models / "logistic") if "logistic" in names else None,
-        tft=arbiter.tft,
-        ppo=arbiter.ppo,
+        tft=_load_tft(models, arbiter) if "tft" in names else None,
+        ppo=_load_ppo(models, arbiter) if "ppo" in names else None,
         arbiter=arbiter,
     )
+
+
+def _load_tft(models: Path, arbiter: Arbiter | None) -> TFTAgent:
+    """The Arbiter's own TFT where there is one, so that the network is in memory once."""
+    from quantum_trader.agents.tft.agent import TFTAgent
+
+    return arbiter.tft if arbiter is not None and arbiter.tft is not None else TFTAgent.load(models / "tft")
+
+
+def _load_ppo(models: Path, arbiter: Arbiter | None) -> PPOAgent:
+    from quantum_trader.agents.ppo_agent import PPOAgent
+
+    return arbiter.ppo if arbiter is not None and arbiter.ppo is not None else PPOAgent.load(models / "ppo")
 
 
 def ask(agent: Agent, rows: PooledDataset) -> NDArray[np.float32]:

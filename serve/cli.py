@@ -58,9 +58,6 @@ COMMANDS: dict[tuple[str, ...], Entry] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0 done, 2 bad input, 130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    # Threads that spin while they wait for a busy core slow training down forty-fold on a shared machine;
-    # the OpenMP runtime reads this once, when torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
     try:
         name, rest = _split(words)

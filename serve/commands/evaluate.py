@@ -36,10 +36,13 @@ class Evaluate:
 
     def run(self) -> None:
         """Judge, and print where the report is."""
+        from quantum_trader.envs.errors import ConfigError
         from quantum_trader.evaluate.experiment import evaluate_run
         from quantum_trader.evaluate.run_config import MarketConfig
         from quantum_trader.serve.commands.output import say
 
+        if not self.data and (self.symbols or self.contract):
+            raise ConfigError("--symbols and --contract describe --data: give it too, or leave them out.")
         market = MarketConfig(data=self.data, symbols=self.symbols, contract=self.contract)
         result = evaluate_run(
             self.run_folder,

@@ -115,10 +115,12 @@ def test_a_failing_policy_leaves_the_tft_alone() -> None:
 def test_the_gate_holds_below_its_confidence() -> None:
     """Directional confidence 0.625 passes a gate of 0.6 and not one of 0.65."""
     judge = arbiter(FakeTFT(), None, None)
-    assert judge.with_confidence_threshold(0.60).decide_inputs(inputs(1)).actions[0] == Action.BUY
-    strict = judge.with_confidence_threshold(0.65).decide_inputs(inputs(1))
-    assert strict.actions[0] == Action.HOLD
-    assert "below 0.650" in strict.reason[0]
+    judge.settings = SETTINGS.with_confidence_threshold(0.60)
+    assert judge.decide_inputs(inputs(1)).actions[0] == Action.BUY
+    judge.settings = SETTINGS.with_confidence_threshold(0.65)
+    held = judge.decide_inputs(inputs(1))
+    assert held.actions[0] == Action.HOLD
+    assert "below 0.650" in held.reason[0]
 
 
 def test_hold_probability_gates_first() -> None:

@@ -172,17 +172,22 @@ class Arbiter:
         failure = "out of distribution" if strange.any() else ""
         if not np.isfinite(signals.probabilities[~strange]).all():
             failure = " or ".join(filter(None, (failure, "TFT answered NaN")))
+        settings = self.settings
         alone = Opinion(
-            source="tft", probabilities=signals.probabilities, gate=self.settings.tft_alone, failure=failure
+            source="tft",
+            probabilities=log_opinion_pool((signals.probabilities,), (1.0,), settings.tft_alone.bias),
+            gate=settings.tft_alone,
+            failure=failure,
         )
         alone = replace(alone, probabilities=alone.without(strange))
         votes = {"tft": signals.probabilities}
         policy = self._ask_policy(embedding, inputs)
         if policy is None:
             return _Primary(opinions=(alone,), votes=votes, explanation=signals)
-        weights = (self.settings.tft_weight, self.settings.ppo_weight)
-        pooled = log_opinion_pool((alone.probabilities, policy), weights, self.settings.bias)
-        both = Opinion(source="tft+ppo", probabilities=pooled, gate=self.settings.primary)
+        weights = (settings.tft_weight, settings.ppo_weight)
+        pooled = log_opinion_pool((signals.probabilities, policy), weights, settings.primary.bias)
+        both = Opinion(source="tft+ppo", probabilities=pooled, gate=settings.primary)
+        both = replace(both, probabilities=both.without(strange))
         return _Primary(opinions=(both, alone), votes=votes | {"ppo": policy}, explanation=signals)
 
     def _ask_policy(self, embedding: Floats32, inputs: ModelInputs) -> Floats32 | None:
@@ -200,7 +205,8 @@ class Arbiter:
             failure = "XGBoost not available"
         else:
             try:
-                probabilities = self.fallback.signals(inputs).probabilities
+                answer = self.fallback.signals(inputs).probabilities
+                probabilities = log_opinion_pool((answer,), (1.0,), self.settings.fallback.bias)
             except Exception as error:
                 _log.exception("XGBoost failed; the decision is HOLD")
                 failure = f"XGBoost failed ({type(error).__name__})"

@@ -9,8 +9,10 @@ from quantum_trader.envs.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class GateSettings:
-    """When a source's probabilities become BUY or SELL."""
+    """How a source's probabilities are read, and when they become BUY or SELL."""
 
+    bias: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Added to the log-probabilities of HOLD, BUY, SELL before anything else; see `train.arbiter`."""
     hold_threshold: float = 0.4
     """P(HOLD) from which on the answer is HOLD; lowering it makes the source quieter."""
     confidence_threshold: float = 0.5
@@ -27,8 +29,6 @@ class ArbiterSettings:
     """Exponent of the TFT's probabilities in the pool; 0 silences it."""
     ppo_weight: float = 0.0
     """Exponent of the PPO policy's probabilities in the pool; 0 silences it."""
-    bias: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Added to the pooled log-probabilities of HOLD, BUY, SELL."""
     primary: GateSettings = GateSettings()
     """Gate of the pooled TFT and PPO probabilities."""
     tft_alone: GateSettings = GateSettings()

@@ -66,6 +66,7 @@ class LiveAgent:
     A class that mixes this in has `signals(inputs)`, `scaler` and `calibration`.
     """
 
+    name: str
     scaler: FeatureScaler
     calibration: Calibration | None
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from quantum_trader.agents.arbiter import Arbiter
 from quantum_trader.agents.arbiter_settings import GateSettings
 from quantum_trader.agents.baselines import AlwaysHold, EmaCross, Momentum, PriorClass
+from quantum_trader.agents.live import LiveAgent
 from quantum_trader.agents.signals import Agent, ModelInputs, Signals
 from quantum_trader.envs.scaler import FeatureScaler
 from quantum_trader.evaluate.confidence import Gate
@@ -50,33 +51,33 @@ def entrants(
     A single agent says HOLD from its own hold threshold on and passes every direction; the Arbiter decides
     by its fitted gate.
     """
-    found = []
+    found, tft_answers = [], None
     if agents.arbiter is not None:
-        found.append(arbiter_entrant(agents.arbiter, test))
+        entrant, tft_answers = _arbiter_entrant(agents.arbiter, test)
+        found.append(entrant)
     if agents.tft is not None:
-        found.append(_signal_entrant(agents.tft, test, agents.tft.hold_threshold))
+        tft_answers = tft_answers if tft_answers is not None else answers(agents.tft, test)
+        found.append(_signal_entrant(agents.tft, tft_answers))
     if agents.ppo is not None and agents.tft is not None:
         found.append(_policy_entrant(agents.ppo, agents.tft, test))
     tabular = [learner for learner in (agents.xgboost, agents.logistic) if learner is not None]
-    found += [_signal_entrant(learner, test, learner.hold_threshold) for learner in tabular]
+    found += [_signal_entrant(learner, answers(learner, test)) for learner in tabular]
     return [*found, *_baselines(test, prior, scaler)]
 
 
-def arbiter_entrant(arbiter: Arbiter, test: PooledDataset) -> Entrant:
-    """The Arbiter by its own gate; the gate's numbers are those of its usual source."""
-    actions, probabilities, quantiles = [], [], []
-    for inputs in _batches(test):
-        decisions = arbiter.decide_inputs(inputs)
-        actions.append(decisions.actions)
-        probabilities.append(decisions.signals.probabilities)
-        quantiles.append(decisions.signals.quantiles)
-    return Entrant(
+def _arbiter_entrant(arbiter: Arbiter, test: PooledDataset) -> tuple[Entrant, Answers | None]:
+    """The Arbiter by its own gate, and what its TFT said on the way, if it has one that answered."""
+    decided = [arbiter.decide_inputs(inputs) for inputs in _batches(test)]
+    quantiles = _joined([part.signals.quantiles for part in decided])
+    entrant = Entrant(
         name=arbiter.name,
-        probabilities=np.concatenate(probabilities),
-        actions=np.concatenate(actions),
+        probabilities=np.concatenate([part.signals.probabilities for part in decided]),
+        actions=np.concatenate([part.actions for part in decided]),
         gate=_gate(arbiter.usual_gate),
-        quantiles=_joined(quantiles),
+        quantiles=quantiles,
     )
+    votes = _joined([part.votes.get("tft") for part in decided])
+    return entrant, None if votes is None else Answers(probabilities=votes, quantiles=quantiles)
 
 
 def answers(agent: Agent, rows: PooledDataset) -> Answers:
@@ -88,20 +89,24 @@ def answers(agent: Agent, rows: PooledDataset) -> Answers:
     )
 
 
-def _signal_entrant(agent: Agent, test: PooledDataset, hold_threshold: float) -> Entrant:
-    found = answers(agent, test)
+def _signal_entrant(agent: LiveAgent, found: Answers) -> Entrant:
     return Entrant(
         name=agent.name,
         probabilities=found.probabilities,
         quantiles=found.quantiles,
-        gate=Gate(threshold=0.5, hold_threshold=hold_threshold),
+        gate=Gate(threshold=0.5, hold_threshold=agent.hold_threshold),
     )
 
 
 def _policy_entrant(ppo: PPOAgent, tft: TFTAgent, test: PooledDataset) -> Entrant:
+    """The policy on tables that are filled from each market's first test row on."""
     from quantum_trader.train.ppo_table import encode_market
 
-    tables = [encode_market(tft, market).table for market in test.markets]
+    tables = []
+    for index, market in enumerate(test.markets):
+        ends = test.end[test.market == index]
+        empty = np.zeros((len(market), tft.embedding_size), dtype=np.float32)
+        tables.append(encode_market(tft, market, int(ends.min())).table if len(ends) else empty)
     act: Callable[[Floats32, Floats32], NDArray[np.int8]] = ppo.act
     return Entrant(name=ppo.name, kind="position", policy=EmbeddingPolicy(tables, act))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from quantum_trader.train.gate import GateTrial, choose_threshold, trade_by_day
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
 Labels = NDArray[np.int8]
+Bias = tuple[float, float, float]
 
 
 def fit_arbiter(
@@ -39,26 +41,49 @@ def fit_arbiter(
         barrier_atr, horizon_bars: of the labels; trades of the gate leave by them.
         config: shares, coverage and limits.
     """
-    weights, bias, pooled = (1.0, 0.0), (0.0, 0.0, 0.0), None
+    weights, bias = (1.0, 0.0), (0.0, 0.0, 0.0)
     if tft is not None and ppo is not None:
         weights, bias = fit_pool(tft, ppo, validation.action)
-        pooled = log_opinion_pool((tft, ppo), weights, bias)
 
-    def gate(probabilities: Floats32 | None) -> GateSettings:
-        if probabilities is None:
+    def gate(members: Sequence[Floats32 | None], weights: Sequence[float], bias: Bias) -> GateSettings:
+        known = [member for member in members if member is not None]
+        if len(known) < len(members):
             return GateSettings(rule="not fitted: the models are missing")
-        return fit_gate(validation, probabilities, barrier_atr, horizon_bars, config)
+        bias = fit_lean(log_opinion_pool(known, weights, bias), bias, config.minimum_direction_share)
+        probabilities = log_opinion_pool(known, weights, bias)
+        return replace(fit_gate(validation, probabilities, barrier_atr, horizon_bars, config), bias=bias)
 
+    unbiased = (0.0, 0.0, 0.0)
     return ArbiterSettings(
         tft_weight=weights[0],
         ppo_weight=weights[1],
-        bias=bias,
-        primary=gate(pooled),
-        tft_alone=gate(tft),
-        fallback=gate(fallback),
+        primary=gate((tft, ppo), weights, bias),
+        tft_alone=gate((tft,), (1.0,), unbiased),
+        fallback=gate((fallback,), (1.0,), unbiased),
         latency_budget_ms=config.latency_budget_ms,
         clipped_share_limit=config.clipped_share_limit,
     )
+
+
+def fit_lean(probabilities: Floats32, bias: Bias, minimum_share: float) -> Bias:
+    """`bias`, changed no more than it takes for BUY and SELL each to be the likelier direction often enough.
+
+    A model that knows little of direction nearly always prefers the direction that was commoner in training,
+    by a hair. Moving its odds by that hair makes it name the other one where it is likelier than usual.
+
+    Args:
+        probabilities: float32 [N, 3] of validation rows, `bias` already in them.
+        bias: added to the log-probabilities of HOLD, BUY, SELL so far.
+        minimum_share: smallest share of rows, below 0.5, for the rarer direction.
+    """
+    if minimum_share == 0.0:
+        return bias
+    odds = np.log(np.maximum(probabilities[:, Action.BUY], SMALLEST_PROBABILITY)) - np.log(
+        np.maximum(probabilities[:, Action.SELL], SMALLEST_PROBABILITY)
+    )
+    low, high = np.quantile(odds, [minimum_share, 1.0 - minimum_share])
+    shift = float(np.clip(0.0, low, high))
+    return bias[0], bias[1] - shift / 2.0, bias[2] + shift / 2.0
 
 
 def fit_pool(

@@ -13,6 +13,8 @@ class ArbiterConfig:
 
     hold_share: float = 0.40
     """Share of rows that the hold threshold alone answers with HOLD; raising it makes the Arbiter quieter."""
+    minimum_direction_share: float = 0.42
+    """Smallest share of rows in which BUY, and SELL, is the likelier direction; 0 leaves the odds alone."""
     confidence_threshold: float | None = None
     """Directional confidence below which the answer is HOLD; None ("auto") chooses it on validation rows: the
     one with the highest net profit per trade among those whose interval lies above zero, else 0.5."""
@@ -34,6 +36,9 @@ class ArbiterConfig:
     def __post_init__(self) -> None:
         if not 0 < self.hold_share < 1:
             raise ConfigError(f"hold_share: expected a share between 0 and 1, found {self.hold_share}.")
+        if not 0 <= self.minimum_direction_share < 0.5:
+            found = self.minimum_direction_share
+            raise ConfigError(f"minimum_direction_share: expected a share below 0.5, found {found}.")
         threshold = self.confidence_threshold
         if threshold is not None and not 0 <= threshold <= 1:
             raise ConfigError(f"confidence_threshold: expected a number from 0 to 1, found {threshold}.")

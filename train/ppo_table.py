@@ -27,17 +27,20 @@ class EncodedMarket:
     """float32 [T, D]; zeros where no window may end."""
 
 
-def encode_market(tft: TFTAgent, market: Market) -> EncodedMarket:
+def encode_market(tft: TFTAgent, market: Market, start: int = 0) -> EncodedMarket:
     """Run the frozen encoder once per bar; an observation never depends on the position, so that suffices.
 
-    The market is seen through the agent's own scaler.
+    Args:
+        tft: whose encoder it is; the market is seen through its scaler.
+        market: T bars.
+        start: first bar to encode; those before it stay zeros.
 
     Raises:
         TrainingError: no window is usable, or the encoder's output is not finite.
     """
     if market.scaler != tft.scaler:
         market = market.with_scaler(tft.scaler)
-    ends = np.flatnonzero(market.usable)
+    ends = start + np.flatnonzero(market.usable[start:])
     if len(ends) == 0:
         raise TrainingError(f"{market.symbol}: no usable window to train on; give longer data.")
     table = np.zeros((len(market), tft.embedding_size), dtype=np.float32)

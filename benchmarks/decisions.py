@@ -1,6 +1,6 @@
 """How long the Arbiter takes for a decision, history update included.
 
-python benchmarks/decisions.py RUN_FOLDER     e.g. runs/demo, written by `make demo`
+python benchmarks/decisions.py [RUN_FOLDER]    default runs/demo, written by `make demo`
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WARM_UP, CALLS = 300, 200
 def main() -> None:
     """Measure, print, and write JSON where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("run", type=Path)
+    parser.add_argument("run", type=Path, nargs="?", default=Path("runs/demo"))
     parser.add_argument("--json", type=Path, default=None)
     options = parser.parse_args()
     results = {str(count): measure(options.run, count) for count in (1, 100)}

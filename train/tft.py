@@ -110,7 +110,7 @@ def fit_tft(
         metrics = {"best_epoch": float(trainer.best_epoch), "epochs": float(trainer.epoch)}
         _calibrate(agent, train, validation, metrics)
     agent.save(folder)
-    return TFTAgent.load(folder, precision=training.precision, num_threads=training.num_threads)
+    return TFTAgent.load(folder, precision=training.precision)
 
 
 def _identity(

@@ -65,8 +65,8 @@ class TFTAgent(LiveAgent):
         calibration: temperature of the probabilities, or None.
         provenance: where the model comes from.
         precision: "auto" runs in bfloat16 where the CPU has it natively.
-        num_threads: torch threads of a call; 0 leaves torch's setting alone. More than one is slower than one
-            while other work keeps the cores busy.
+        num_threads: torch threads of a call; 0 leaves torch's setting alone. One is the default because the
+            products of one decision are too small to share: two threads took five times as long.
         model_hash: of the folder it was loaded from; "" for one not saved yet.
     """
 
@@ -81,7 +81,7 @@ class TFTAgent(LiveAgent):
         calibration: Calibration | None,
         provenance: Provenance,
         precision: Precision = "auto",
-        num_threads: int = 0,
+        num_threads: int = 1,
         model_hash: str = "",
     ) -> None:
         self.model = model.eval()
@@ -165,7 +165,7 @@ class TFTAgent(LiveAgent):
         self.model_hash = load_model_folder(path, kind=KIND).sha256
 
     @classmethod
-    def load(cls, path: Path, *, precision: Precision = "auto", num_threads: int = 0) -> Self:
+    def load(cls, path: Path, *, precision: Precision = "auto", num_threads: int = 1) -> Self:
         """Load a model folder.
 
         Raises:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from quantum_trader.envs.lazy import lazy_names
 
-# Threads that spin while they wait for a busy core slow a model down up to forty-fold on a shared machine.
+# Threads that spin while they wait for a busy core slow a model down many times over on a shared machine.
 # The OpenMP runtime reads this once, when torch or xgboost is first imported; a user's own value stays.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

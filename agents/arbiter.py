@@ -16,14 +16,12 @@ from numpy.typing import NDArray
 from quantum_trader.agents.arbiter_settings import ArbiterSettings, GateSettings
 from quantum_trader.agents.decision import Decision, Decisions
 from quantum_trader.agents.history import BarLike, LiveHistories
-from quantum_trader.agents.live import INSUFFICIENT_HISTORY
 from quantum_trader.agents.opinion import Opinion, settle, silent
 from quantum_trader.agents.pool import log_opinion_pool
 from quantum_trader.agents.signals import Agent, ModelInputs, Signals
 from quantum_trader.envs.actions import Action
 from quantum_trader.envs.bars import Bars
 from quantum_trader.envs.contract import FuturesContract
-from quantum_trader.envs.live_bar import as_bar
 from quantum_trader.envs.scaler import FeatureScaler
 
 if TYPE_CHECKING:
@@ -109,15 +107,12 @@ class Arbiter:
     def decide_batch(self, bars: Mapping[str, BarLike]) -> dict[str, Decision]:
         """Append one closed bar per symbol and decide for all of them in one pass through the models."""
         started = time.perf_counter()
-        # All are checked before the first is taken in: a bad bar leaves every history as it was.
-        checked = {symbol: as_bar(bar, symbol=symbol) for symbol, bar in bars.items()}
-        arrivals = {symbol: self.histories.add(symbol, bar) for symbol, bar in checked.items()}
-        ready = [name for name in bars if arrivals[name].accepted and self.histories[name].ready]
-        answers = {name: self._waiting(name, arrivals[name].reason) for name in bars if name not in ready}
-        if ready:
-            inputs = self.histories.inputs(ready, self.scaler)
+        taken = self.histories.take(bars)
+        answers = {name: self._waiting(name, reason) for name, reason in taken.held_up.items()}
+        if taken.ready:
+            inputs = self.histories.inputs(taken.ready, self.scaler)
             decisions = self.decide_inputs(inputs, budget_ms=self.settings.latency_budget_ms)
-            answers |= {name: self._decision(name, decisions, row) for row, name in enumerate(ready)}
+            answers |= {name: self._decision(name, decisions, row) for row, name in enumerate(taken.ready)}
         elapsed = (time.perf_counter() - started) * 1000
         return {name: replace(answers[name], latency_ms=elapsed) for name in bars}
 
@@ -224,7 +219,7 @@ class Arbiter:
         clipped = np.abs(inputs.windows) >= self.scaler.clip
         return np.asarray(clipped.mean(axis=(1, 2)) > self.settings.clipped_share_limit)
 
-    def _waiting(self, symbol: str, refusal: str) -> Decision:
+    def _waiting(self, symbol: str, reason: str) -> Decision:
         history = self.histories[symbol]
         return Decision(
             symbol=symbol,
@@ -232,7 +227,7 @@ class Arbiter:
             confidence=0.0,
             hold_probability=1.0,
             source="none",
-            reason=refusal if history.ready and refusal else INSUFFICIENT_HISTORY,
+            reason=reason,
             timestamp=history.last_timestamp,
             warming_up=True,
             model_hash=self.model_hash,

@@ -24,6 +24,7 @@ from quantum_trader.envs.windows import MAX_GAP_BARS, WINDOW, is_break
 BarLike = Bar | Mapping[str, Any] | pd.Series
 
 HOUR_MS = 3_600_000
+INSUFFICIENT_HISTORY = "insufficient history"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,16 @@ class Arrival:
     """False where the bar was refused; the history is then as it was."""
     reason: str
     """Why it was refused, or what its acceptance reset; empty where there is nothing to say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """What became of one bar per symbol."""
+
+    ready: list[str]
+    """Symbols whose bar was taken in and whose window is full, in the order given."""
+    held_up: dict[str, str]
+    """Why each of the others cannot be decided."""
 
 
 class SymbolHistory:
@@ -47,7 +58,6 @@ class SymbolHistory:
         self.symbol = symbol
         self.contract = contract
         self.step_ms = step_ms
-        self.bars_seen = 0
         self.last_timestamp: int | None = None
         self._stream = FeatureStream(contract, step_ms)
         self._window = np.zeros((WINDOW, len(FEATURE_NAMES)), dtype=np.float32)
@@ -82,7 +92,6 @@ class SymbolHistory:
         moment = np.array([bar.timestamp], dtype=np.int64)
         self._context = context_rows(row.static[None], moment, self.step_ms)[0]
         self.last_timestamp = bar.timestamp
-        self.bars_seen += 1
         return Arrival(accepted=True, reason="gap in the data" if broken else "")
 
     def window(self) -> NDArray[np.float32]:
@@ -129,6 +138,24 @@ class LiveHistories:
             DataError: the bar is incomplete or contradicts itself; the history is then as it was.
         """
         return self[symbol].add(as_bar(bar, symbol=symbol))
+
+    def take(self, bars: Mapping[str, BarLike]) -> Round:
+        """Append one closed bar per symbol.
+
+        All are checked before the first is taken in: a bad bar leaves every history as it was.
+
+        Raises:
+            DataError: a bar is incomplete or contradicts itself.
+        """
+        checked = {symbol: as_bar(bar, symbol=symbol) for symbol, bar in bars.items()}
+        arrivals = {symbol: self[symbol].add(bar) for symbol, bar in checked.items()}
+        ready = [symbol for symbol in bars if arrivals[symbol].accepted and self[symbol].ready]
+        held_up = {
+            symbol: arrival.reason if self[symbol].ready and arrival.reason else INSUFFICIENT_HISTORY
+            for symbol, arrival in arrivals.items()
+            if symbol not in ready
+        }
+        return Round(ready=ready, held_up=held_up)
 
     def extend(self, symbol: str, bars: BarLike | Iterable[BarLike] | pd.DataFrame | Bars) -> int:
         """Append one bar or many, oldest first; those already known are skipped.

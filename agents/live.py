@@ -16,10 +16,7 @@ from quantum_trader.envs.actions import Action
 from quantum_trader.envs.bars import Bars
 from quantum_trader.envs.context import HORIZONS
 from quantum_trader.envs.contract import FuturesContract
-from quantum_trader.envs.live_bar import as_bar
 from quantum_trader.envs.scaler import FeatureScaler
-
-INSUFFICIENT_HISTORY = "insufficient history"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,20 +103,17 @@ class LiveAgent:
 
     def batch_predict(self, bars: Mapping[str, BarLike]) -> dict[str, Signal]:
         """Append one closed bar per symbol and answer all in one pass through the model."""
-        # All are checked before the first is taken in: a bad bar leaves every history as it was.
-        checked = {symbol: as_bar(bar, symbol=symbol) for symbol, bar in bars.items()}
-        arrivals = {symbol: self.histories.add(symbol, bar) for symbol, bar in checked.items()}
-        ready = [name for name in bars if arrivals[name].accepted and self.histories[name].ready]
-        answers = {name: self._waiting(name, arrivals[name].reason) for name in bars if name not in ready}
-        if ready:
-            signals = self.signals(self.histories.inputs(ready, self.scaler))
-            answers |= {name: self._answer(name, signals, row) for row, name in enumerate(ready)}
+        taken = self.histories.take(bars)
+        answers = {name: self._waiting(name, reason) for name, reason in taken.held_up.items()}
+        if taken.ready:
+            signals = self.signals(self.histories.inputs(taken.ready, self.scaler))
+            answers |= {name: self._answer(name, signals, row) for row, name in enumerate(taken.ready)}
         return {name: answers[name] for name in bars}
 
-    def _waiting(self, symbol: str, refusal: str) -> Signal:
+    def _waiting(self, symbol: str, reason: str) -> Signal:
         history = self.histories[symbol]
         meta = SignalMeta(
-            reason=refusal if history.ready and refusal else INSUFFICIENT_HISTORY,
+            reason=reason,
             timestamp=history.last_timestamp,
             bars_in_window=history.length,
             warming_up=True,

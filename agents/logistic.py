@@ -12,10 +12,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from quantum_trader.agents.calibration import Calibration
-from quantum_trader.agents.folder import Provenance, load_model_folder, save_model_folder
-from quantum_trader.agents.live import LiveAgent
+from quantum_trader.agents.folder import Provenance
 from quantum_trader.agents.signals import ModelInputs, Signals
-from quantum_trader.agents.tabular import TABULAR_NAMES, by_feature, tabular
+from quantum_trader.agents.tabular import by_feature, tabular
+from quantum_trader.agents.tabular_agent import TabularAgent, open_tabular_folder, shared_arguments
 from quantum_trader.envs.errors import ModelFolderError
 from quantum_trader.envs.scaler import FeatureScaler
 
@@ -47,7 +47,7 @@ class LogisticWeights:
         return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
-class LogisticAgent(LiveAgent):
+class LogisticAgent(TabularAgent):
     """A linear model over the summary numbers, applied with numpy alone.
 
     Args:
@@ -72,18 +72,18 @@ class LogisticAgent(LiveAgent):
         model_hash: str = "",
     ) -> None:
         self.weights = weights
-        self.config = config
-        self.scaler = scaler
-        self.calibration = calibration
-        self.provenance = provenance
-        self.model_hash = model_hash
+        super().__init__(
+            config=config,
+            scaler=scaler,
+            calibration=calibration,
+            provenance=provenance,
+            model_hash=model_hash,
+        )
 
     def signals(self, inputs: ModelInputs) -> Signals:
         """Calibrated probabilities of each row."""
         probabilities = self.weights.probabilities(tabular(inputs))
-        return Signals(
-            probabilities=self.calibration.apply(probabilities) if self.calibration else probabilities
-        )
+        return self._calibrated(probabilities)
 
     @property
     def feature_importances(self) -> Floats32:
@@ -93,17 +93,7 @@ class LogisticAgent(LiveAgent):
     def save(self, path: Path) -> None:
         """Write the model folder; `model_hash` is the folder's from then on."""
         arrays = {name: np.ascontiguousarray(value) for name, value in vars(self.weights).items()}
-        save_model_folder(
-            path,
-            kind=KIND,
-            config=self.config,
-            scaler=self.scaler,
-            calibration=self.calibration,
-            provenance=self.provenance,
-            files={WEIGHTS: lambda target: save_file(arrays, target)},
-            extra={"columns": list(TABULAR_NAMES)},
-        )
-        self.model_hash = load_model_folder(path, kind=KIND).sha256
+        self._save(path, {WEIGHTS: lambda target: save_file(arrays, target)})
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -112,22 +102,14 @@ class LogisticAgent(LiveAgent):
         Raises:
             ModelFolderError: the folder is missing, damaged, foreign, newer, or made for other columns.
         """
-        folder = load_model_folder(path, kind=KIND)
-        if folder.extra.get("columns") != list(TABULAR_NAMES):
-            raise ModelFolderError(
-                f"{path} was trained on other summary columns than this software computes: train it again."
-            )
+        folder = open_tabular_folder(path, KIND)
         try:
             weights = LogisticWeights(**load_file(folder.file(WEIGHTS)))
         except (SafetensorError, TypeError) as error:
             raise ModelFolderError(f"{path / WEIGHTS} does not fit its model: train it again.") from error
         return cls(
             weights,
-            config=folder.config,
-            scaler=folder.scaler,
-            calibration=folder.calibration,
-            provenance=folder.provenance,
-            model_hash=folder.sha256,
+            **shared_arguments(folder),
         )
 
     load_model = load

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,23 @@ from numpy.typing import NDArray
 from quantum_trader.envs.actions import Action
 
 Floats32 = NDArray[np.float32]
+
+
+def direction(probabilities: NDArray[Any]) -> NDArray[np.int8]:
+    """int8 [N]: the likelier of BUY and SELL in float [N, 3] (BUY on a tie), whatever HOLD's share."""
+    buys = probabilities[:, Action.BUY] >= probabilities[:, Action.SELL]
+    return np.where(buys, Action.BUY, Action.SELL).astype(np.int8)
+
+
+def directional_confidence(probabilities: NDArray[Any]) -> NDArray[np.float64]:
+    """float64 [N] in [0.5, 1]: max(P(BUY), P(SELL)) / (P(BUY) + P(SELL)); 0.5 where both are 0."""
+    buy = probabilities[:, Action.BUY].astype(np.float64)
+    sell = probabilities[:, Action.SELL].astype(np.float64)
+    total = buy + sell
+    confidence: NDArray[np.float64] = np.divide(
+        np.maximum(buy, sell), total, out=np.full(len(total), 0.5), where=total > 0
+    )
+    return confidence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,16 +75,12 @@ class Signals:
     @property
     def direction(self) -> NDArray[np.int8]:
         """int8 [B]: the likelier of BUY and SELL, whatever HOLD's share."""
-        buys = self.probabilities[:, Action.BUY] >= self.probabilities[:, Action.SELL]
-        return np.where(buys, Action.BUY, Action.SELL).astype(np.int8)
+        return direction(self.probabilities)
 
     @property
     def directional_confidence(self) -> Floats32:
         """float32 [B] in [0.5, 1]: max(P(BUY), P(SELL)) / (P(BUY) + P(SELL)); 0.5 where both are 0."""
-        buy, sell = self.probabilities[:, Action.BUY], self.probabilities[:, Action.SELL]
-        total = buy + sell
-        safe = np.where(total > 0, total, np.float32(1.0))
-        return np.where(total > 0, np.maximum(buy, sell) / safe, np.float32(0.5)).astype(np.float32)
+        return directional_confidence(self.probabilities).astype(np.float32)
 
 
 class Agent(Protocol):

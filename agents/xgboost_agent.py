@@ -10,10 +10,10 @@ import xgboost
 from numpy.typing import NDArray
 
 from quantum_trader.agents.calibration import Calibration
-from quantum_trader.agents.folder import Provenance, load_model_folder, save_model_folder
-from quantum_trader.agents.live import LiveAgent
+from quantum_trader.agents.folder import Provenance
 from quantum_trader.agents.signals import ModelInputs, Signals
 from quantum_trader.agents.tabular import TABULAR_NAMES, by_feature, tabular
+from quantum_trader.agents.tabular_agent import TabularAgent, open_tabular_folder, shared_arguments
 from quantum_trader.envs.errors import ModelFolderError
 from quantum_trader.envs.scaler import FeatureScaler
 
@@ -24,7 +24,7 @@ TREES = "trees.ubj"
 _ROWS_WORTH_THREADS = 512
 
 
-class XGBoostAgent(LiveAgent):
+class XGBoostAgent(TabularAgent):
     """Trees over summary numbers of the window (see `quantum_trader.agents.tabular`).
 
     Args:
@@ -51,11 +51,13 @@ class XGBoostAgent(LiveAgent):
         model_hash: str = "",
     ) -> None:
         self.booster = booster
-        self.config = config
-        self.scaler = scaler
-        self.calibration = calibration
-        self.provenance = provenance
-        self.model_hash = model_hash
+        super().__init__(
+            config=config,
+            scaler=scaler,
+            calibration=calibration,
+            provenance=provenance,
+            model_hash=model_hash,
+        )
         self._threads = n_jobs
         self._threads_set: int | None = None
 
@@ -64,9 +66,7 @@ class XGBoostAgent(LiveAgent):
         self._use_threads(1 if len(inputs) < _ROWS_WORTH_THREADS else self._threads)
         raw: NDArray[np.float32] = self.booster.inplace_predict(tabular(inputs), validate_features=False)
         probabilities = raw.reshape(len(inputs), 3)
-        return Signals(
-            probabilities=self.calibration.apply(probabilities) if self.calibration else probabilities
-        )
+        return self._calibrated(probabilities)
 
     @property
     def feature_importances(self) -> NDArray[np.float32]:
@@ -76,17 +76,7 @@ class XGBoostAgent(LiveAgent):
 
     def save(self, path: Path) -> None:
         """Write the model folder; `model_hash` is the folder's from then on."""
-        save_model_folder(
-            path,
-            kind=KIND,
-            config=self.config,
-            scaler=self.scaler,
-            calibration=self.calibration,
-            provenance=self.provenance,
-            files={TREES: self.booster.save_model},
-            extra={"columns": list(TABULAR_NAMES)},
-        )
-        self.model_hash = load_model_folder(path, kind=KIND).sha256
+        self._save(path, {TREES: self.booster.save_model})
 
     @classmethod
     def load(cls, path: Path, *, n_jobs: int = 0) -> Self:
@@ -95,11 +85,7 @@ class XGBoostAgent(LiveAgent):
         Raises:
             ModelFolderError: the folder is missing, damaged, foreign, newer, or made for other columns.
         """
-        folder = load_model_folder(path, kind=KIND)
-        if folder.extra.get("columns") != list(TABULAR_NAMES):
-            raise ModelFolderError(
-                f"{path} was trained on other summary columns than this software computes: train it again."
-            )
+        folder = open_tabular_folder(path, KIND)
         booster = xgboost.Booster()
         try:
             booster.load_model(folder.file(TREES))
@@ -109,12 +95,8 @@ class XGBoostAgent(LiveAgent):
             ) from error
         return cls(
             booster,
-            config=folder.config,
-            scaler=folder.scaler,
-            calibration=folder.calibration,
-            provenance=folder.provenance,
             n_jobs=n_jobs,
-            model_hash=folder.sha256,
+            **shared_arguments(folder),
         )
 
     load_model = load

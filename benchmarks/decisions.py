@@ -22,9 +22,10 @@ def main() -> None:
     """Measure, print, and write JSON where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("run", type=Path, nargs="?", default=Path("runs/demo"))
+    parser.add_argument("--threads", type=int, default=1, help="torch threads of the TFT")
     parser.add_argument("--json", type=Path, default=None)
     options = parser.parse_args()
-    results = {str(count): measure(options.run, count) for count in (1, 100)}
+    results = {str(count): measure(options.run, count, options.threads) for count in (1, 100)}
     print(f"{'symbols':>8} {'p50 ms':>8} {'p99 ms':>8} {'by':>10}")
     for count, found in results.items():
         print(f"{count:>8} {found['p50_ms']:>8.1f} {found['p99_ms']:>8.1f} {found['source']:>10}")
@@ -32,9 +33,11 @@ def main() -> None:
         options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 
-def measure(run: Path, symbols: int) -> dict[str, float | str]:
+def measure(run: Path, symbols: int, threads: int) -> dict[str, float | str]:
     """Milliseconds of `decide_batch` over so many symbols, one new bar each."""
     arbiter = load_arbiter(run)
+    if arbiter.tft is not None:
+        arbiter.tft.num_threads = threads
     series = synthetic_bars(SyntheticConfig(bars=WARM_UP + CALLS, volatility=0.003))
     names = [f"S{number}USDT" for number in range(symbols)]
     for name in names:

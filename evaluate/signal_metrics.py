@@ -13,6 +13,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from quantum_trader.agents.signals import (
+    direction as direction,
+    directional_confidence as directional_confidence,
+)
 from quantum_trader.envs.actions import Action
 
 Floats = NDArray[np.float64]
@@ -147,23 +151,6 @@ def expected_calibration_error(confidence: Array, correct: Array, bins: int = CA
         return float("nan")
     curve = reliability_curve(confidence, correct, bins)
     return float(np.average(np.abs(curve.confidence - curve.accuracy), weights=curve.count))
-
-
-def directional_confidence(probabilities: Array) -> Floats:
-    """float64 [N] in [0.5, 1]: max(P(BUY), P(SELL)) / (P(BUY) + P(SELL)); 0.5 where both are 0."""
-    buy = probabilities[:, Action.BUY].astype(np.float64)
-    sell = probabilities[:, Action.SELL].astype(np.float64)
-    total = buy + sell
-    confidence: Floats = np.divide(
-        np.maximum(buy, sell), total, out=np.full(len(total), 0.5), where=total > 0
-    )
-    return confidence
-
-
-def direction(probabilities: Array) -> NDArray[np.int8]:
-    """int8 [N]: the likelier of BUY and SELL (BUY on a tie), whatever HOLD's share."""
-    buys = probabilities[:, Action.BUY] >= probabilities[:, Action.SELL]
-    return np.where(buys, Action.BUY, Action.SELL).astype(np.int8)
 
 
 def direction_margin(probabilities: Array) -> Floats:

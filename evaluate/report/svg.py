@@ -101,14 +101,6 @@ class Plot:
         )
         self._path(xs, ys, style)
 
-    def area(self, x: Array, low: Array, high: Array, style: str, points: int = 600) -> None:
-        """The band between two series on the same x."""
-        rows = np.linspace(0, len(x) - 1, min(len(x), points)).astype(np.int64)
-        xs, bottom, top = self.x(x[rows]), self.y(low[rows]), self.y(high[rows])
-        there = [f"{a:.1f} {b:.1f}" for a, b in zip(xs, top, strict=True)]
-        back = [f"{a:.1f} {b:.1f}" for a, b in zip(xs[::-1], bottom[::-1], strict=True)]
-        self._add(f'<path class="{style}" d="M{"L".join(there + back)}Z"/>')
-
     def columns(self, left: Array, right: Array, height: Array, style: str, base: float = 0.0) -> None:
         """Upright bars from `base`, each between its own left and right."""
         foot = float(self.y(base))

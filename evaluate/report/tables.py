@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quantum_trader.evaluate.records import AgentJudgement, ConfidenceRow, Judgement, SignalMetrics
+from quantum_trader.evaluate.records import AgentJudgement, Judgement, SignalMetrics
 from quantum_trader.evaluate.report import format as text
 from quantum_trader.evaluate.report.data import SplitSummary
 from quantum_trader.evaluate.report.html import Cell, Row, cells, table
@@ -158,11 +158,6 @@ def confidence_table(agent: AgentJudgement) -> str:
     hold = min(row.hold_threshold for row in agent.confidence)
     caption = f"Directional lines also ask that P(HOLD) be below {hold:.3g}." if hold < 1 else ""
     return table(f"{agent.name}.", caption, header, rows)
-
-
-def _gate_name(row: ConfidenceRow) -> str:
-    measure = "P(BUY) or P(SELL)" if row.measure == "three-class" else "directional"
-    return f"{measure} ≥ {row.threshold:.3g}" + (" (chosen)" if row.chosen else "")
 
 
 def cost_table(judgement: Judgement) -> str:

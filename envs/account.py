@@ -35,14 +35,7 @@ from quantum_trader.envs.layout import (
     Rules,
     TradeLog,
 )
-from quantum_trader.envs.position import (
-    enlarge,
-    liquidate,
-    mark_at_close,
-    mark_at_open,
-    reduce,
-    settle_funding,
-)
+from quantum_trader.envs.position import enlarge, liquidate, reduce, settle_funding
 from quantum_trader.envs.rewards import differential_sharpe, drawdown_penalised, log_equity, profit
 from quantum_trader.envs.rules import round_lot, unrealised_pnl
 
@@ -54,7 +47,7 @@ def account_step(
     last: Quote,
     bar: Quote,
     rules: Rules,
-    log: TradeLog,
+    log: TradeLog | None,
     close_out: bool,
 ) -> None:
     """Advance one account by one bar.
@@ -65,16 +58,16 @@ def account_step(
         last: the bar at whose close the decision was taken.
         bar: the bar after it.
         rules: costs, limits and configuration.
-        log: takes the trades that this bar closes.
+        log: takes the trades and fills of this bar; None keeps none, which is a little faster.
         close_out: whether what is still open is closed at this bar's close.
     """
-    log.count = 0.0
+    if log is not None:
+        log.count = 0.0
+        log.fills = 0.0
     before = account.equity
-    # One unit: its share of leverage x equity, at the close the decision was taken on.
-    unit = rules.leverage * before / (rules.max_units * last.close)
-    intent = _intent(action, rules)
+    intent, unit = _intent(action, rules), 0.0
     if rules.delay > 0.0:
-        intent, unit = _queue(account, intent, unit, rules.delay)
+        intent, unit = _queue(account, intent, _one_unit(account, last, rules), rules.delay)
     account.row += 1.0
     account.step += 1.0
     if account.quantity == 0.0 or not _leave_at_open(account, bar, rules, log):
@@ -82,7 +75,7 @@ def account_step(
     # The position held AFTER the fill pays. Moving these two lines above the fill makes the one held before
     # it pay.
     if account.quantity != 0.0 and bar.funding_rate != 0.0:
-        settle_funding(account, mark_at_open(bar), bar.funding_rate, rules)
+        settle_funding(account, bar.mark_open, bar.funding_rate, rules)
     if account.quantity != 0.0:
         _leave_inside_bar(account, bar, rules, log)
     if close_out and account.quantity != 0.0:
@@ -101,6 +94,12 @@ def _intent(action: float, rules: Rules) -> float:
 
 
 @jit
+def _one_unit(account: Account, last: Quote, rules: Rules) -> float:
+    """Base units in one unit: its share of leverage x equity, at the close the decision was taken on."""
+    return account.leverage * account.equity / (rules.max_units * last.close)
+
+
+@jit
 def _queue(account: Account, intent: float, unit: float, delay: float) -> tuple[float, float]:
     """Put a decision at the end of the queue and take the one due now; NaN stands for no decision yet."""
     due_intent, due_unit = account.intent_1, account.unit_1
@@ -113,13 +112,12 @@ def _queue(account: Account, intent: float, unit: float, delay: float) -> tuple[
 
 
 @jit
-def _leave_at_open(account: Account, bar: Quote, rules: Rules, log: TradeLog) -> bool:
+def _leave_at_open(account: Account, bar: Quote, rules: Rules, log: TradeLog | None) -> bool:
     """Whether a position carried into the bar is taken away by its open."""
     side = 1.0 if account.quantity > 0.0 else -1.0
     price = bar.open
-    mark = mark_at_open(bar)
-    if side * (mark - account.liquidation) <= 0.0:
-        liquidate(account, mark, rules, log)
+    if side * (bar.mark_open - account.liquidation) <= 0.0:
+        liquidate(account, bar.mark_open, rules, log)
         return True
     if rules.max_holding > 0.0 and account.row - account.entry_row >= rules.max_holding:
         reduce(account, abs(account.quantity), price, BY_MAX_HOLDING, rules, log)
@@ -141,7 +139,7 @@ def _fill(
     last: Quote,
     bar: Quote,
     rules: Rules,
-    log: TradeLog,
+    log: TradeLog | None,
 ) -> None:
     """Trade at the open from the units held to the units wanted; no change of units, no trade."""
     units = account.units
@@ -151,6 +149,8 @@ def _fill(
     wanted = min(max(wanted, -rules.max_units), rules.max_units)
     if wanted == units:
         return
+    if rules.delay == 0.0:
+        unit = _one_unit(account, last, rules)
     price = bar.open
     quantity = _wanted_quantity(account.quantity, units, wanted, unit, rules.mode)
     if account.quantity != 0.0 and quantity * account.quantity <= 0.0:
@@ -164,7 +164,7 @@ def _fill(
         if closed > 0.0:
             reduce(account, closed, price, BY_ORDER, rules, log)
             account.units = wanted
-    elif enlarge(account, change, price, last.atr, rules):
+    elif enlarge(account, change, price, last.atr, rules, log):
         account.units = wanted
 
 
@@ -182,11 +182,11 @@ def _wanted_quantity(quantity: float, units: float, wanted: float, unit: float, 
 
 
 @jit
-def _leave_inside_bar(account: Account, bar: Quote, rules: Rules, log: TradeLog) -> None:
+def _leave_inside_bar(account: Account, bar: Quote, rules: Rules, log: TradeLog | None) -> None:
     """Liquidation, stop and target between the open and the close."""
     long = account.quantity > 0.0
     side = 1.0 if long else -1.0
-    price, mark = bar.open, mark_at_open(bar)
+    price, mark = bar.open, bar.mark_open
     liquidation, stop, target = account.liquidation, account.stop, account.target
     if side * (mark - liquidation) <= 0.0:  # funding or the entry's own slippage used the margin up
         liquidate(account, mark, rules, log)
@@ -210,7 +210,7 @@ def _mark(account: Account, before: float, bar: Quote, rules: Rules) -> None:
     """Equity at the close, the reward, and whether the episode is over."""
     equity = account.balance
     if account.quantity != 0.0:
-        equity += unrealised_pnl(account.quantity, account.entry, mark_at_close(bar))
+        equity += unrealised_pnl(account.quantity, account.entry, bar.mark_close)
     account.equity = equity
     account.reward = _reward(account, before, equity, rules)
     account.episode_return += account.reward

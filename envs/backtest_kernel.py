@@ -17,6 +17,7 @@ from quantum_trader.envs.joined import join_markets
 from quantum_trader.envs.layout import ACCOUNT, TRADE, TRADE_LOG, Matrix, Records, matrix, records
 from quantum_trader.envs.market import Market
 from quantum_trader.envs.records import history_frame, trades_frame
+from quantum_trader.envs.starts import fixed_starts
 
 _ACCOUNT = np.zeros(1, dtype=np.int64)
 
@@ -137,7 +138,7 @@ def run_actions(
         market: T bars.
         actions: [T], the decision at the close of each bar, as in `config.actions`; those before the first
             usable bar and on bars without a complete window are not carried out.
-        config: its `episode_bars`, `random_start` and `observe_account` play no part.
+        config: its `episode_bars`, `observe_account` and what is drawn at random play no part.
         start: first bar at whose close a decision may be taken; default `config.start`.
         stop: bar at which the data ends, itself excluded; default `config.stop`.
         flatten: close what is open at the last bar's close, paying for it.
@@ -148,19 +149,15 @@ def run_actions(
     config = config if config is not None else EnvConfig()
     chosen = _checked(np.asarray(actions), market, config)
     config = replace(
-        config,
+        config.full_pass(),
         start=config.start if start is None else start,
         stop=config.stop if stop is None else stop,
-        episode_bars=0,
-        random_start=False,
-        random_length=False,
     )
     joined = join_markets([market], config)
     first = int(joined.starts[0])
     end = len(market) if config.stop is None else min(config.stop, len(market))
     accounts = matrix(1, ACCOUNT)
-    rows, zeros = joined.starts[:1].copy(), np.zeros(1, dtype=np.int64)
-    open_accounts(accounts, _ACCOUNT, rows, zeros, zeros, joined.rules)
+    open_accounts(accounts, _ACCOUNT, fixed_starts(joined, config, joined.starts), joined.rules)
     history = matrix(end - first, ACCOUNT)
     # A bar closes at most two trades.
     trades = matrix(2 * (end - first), TRADE)

@@ -46,7 +46,9 @@ class Bars:
         volume: float64 [T], base units, >= 0.
         funding_rate: float64 [T], the rate settled at the bar's open; NaN where no settlement falls on the
             bar; all NaN for an instrument without funding.
-        mark_high, mark_low: float64 [T], extremes of the mark price; the last price's where no mark is known.
+        mark_open, mark_high, mark_low, mark_close: float64 [T], the mark price: funding, liquidation and
+            unrealised profit go by it. Where no mark is known, high and low are the last price's, and open
+            and close are the last price's held within that range.
     """
 
     symbol: str
@@ -58,8 +60,10 @@ class Bars:
     close: Floats
     volume: Floats
     funding_rate: Floats
+    mark_open: Floats
     mark_high: Floats
     mark_low: Floats
+    mark_close: Floats
 
     def __len__(self) -> int:
         return len(self.timestamp)

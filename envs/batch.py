@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from quantum_trader.envs.account import account_step
 from quantum_trader.envs.jit import jit
-from quantum_trader.envs.layout import ACCOUNT, QUOTE, RULES, TRADE_LOG, Matrix
+from quantum_trader.envs.layout import ACCOUNT, QUOTE, RULES, START, TRADE_LOG, Matrix
 from quantum_trader.envs.observe import account_features
+from quantum_trader.envs.rules import notional_cap
 
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
@@ -18,27 +19,27 @@ Indices = NDArray[np.int64]
 
 
 @jit
-def open_accounts(
-    accounts: Matrix, which: Indices, rows: Indices, markets: Indices, lengths: Indices, rules: Matrix
-) -> None:
+def open_accounts(accounts: Matrix, which: Indices, starts: Matrix, rules: Matrix) -> None:
     """Start new episodes.
 
     Args:
         accounts: float64 [N, fields of `Account`], changed in place.
         which: int64 [K], the accounts that start.
-        rows: int64 [K], the bar at whose close each takes its first decision.
-        markets: int64 [K], the market of that bar.
-        lengths: int64 [K], steps until truncation, 0 for no limit.
+        starts: float64 [K, fields of `Start`].
         rules: float64 [markets, fields of `Rules`].
     """
-    every, rule = accounts.view(ACCOUNT), rules.view(RULES)
+    every, begin, rule = accounts.view(ACCOUNT), starts.view(START), rules.view(RULES)
     for k in range(len(which)):
         accounts[which[k]] = 0.0
-        account = every[which[k], 0]
-        balance = rule[markets[k], 0].initial_balance
-        account.row = rows[k]
-        account.market = markets[k]
-        account.length = lengths[k]
+        account, start = every[which[k], 0], begin[k, 0]
+        fixed = rule[int(start.market), 0]
+        balance = fixed.initial_balance
+        account.row = start.row
+        account.market = start.market
+        account.length = start.length
+        account.leverage = start.leverage
+        account.cost = start.cost
+        account.notional_cap = notional_cap(start.leverage, fixed.tiers)
         account.balance = balance
         account.equity = balance
         account.peak = balance
@@ -48,7 +49,7 @@ def open_accounts(
 
 
 @jit
-def step_accounts(accounts: Matrix, actions: Floats, bars: Matrix, rules: Matrix, logs: Matrix) -> None:
+def step_accounts(accounts: Matrix, actions: Floats, bars: Matrix, rules: Matrix) -> None:
     """One bar for every account that is not finished; finished ones stay as they are, their reward 0.
 
     Args:
@@ -56,16 +57,14 @@ def step_accounts(accounts: Matrix, actions: Floats, bars: Matrix, rules: Matrix
         actions: float64 [N].
         bars: float64 [rows, fields of `Quote`].
         rules: float64 [markets, fields of `Rules`].
-        logs: float64 [1, fields of `TradeLog`]: the trades closed by the last account, of use where N is 1.
     """
     every, quotes, rule = accounts.view(ACCOUNT), bars.view(QUOTE), rules.view(RULES)
-    log = logs.view(TRADE_LOG)[0, 0]
     for i in range(len(accounts)):
         account = every[i, 0]
         if account.terminated == 0.0 and account.truncated == 0.0:
             row = int(account.row)
             fixed = rule[int(account.market), 0]
-            account_step(account, actions[i], quotes[row, 0], quotes[row + 1, 0], fixed, log, False)
+            account_step(account, actions[i], quotes[row, 0], quotes[row + 1, 0], fixed, None, False)
         else:
             account.reward = 0.0
 
@@ -80,17 +79,19 @@ def step_single(
     history: Matrix,
     features: Floats32,
 ) -> None:
-    """`step_accounts` for one account, which also keeps its history and describes it.
+    """One bar for one account that is not finished, with its history, trades and description.
 
     Args:
         accounts: float64 [1, fields of `Account`].
-        actions, bars, rules, logs: as `step_accounts`.
+        actions, bars, rules: as `step_accounts`.
+        logs: float64 [1, fields of `TradeLog`], what this bar did.
         history: float64 [steps + 1, fields of `Account`]; the row of this step is written.
         features: float32 [1, ACCOUNT_SIZE], written.
     """
-    step_accounts(accounts, actions, bars, rules, logs)
-    account = accounts.view(ACCOUNT)[0, 0]
-    bar, rule = bars.view(QUOTE)[int(account.row), 0], rules.view(RULES)[int(account.market), 0]
+    account, quotes = accounts.view(ACCOUNT)[0, 0], bars.view(QUOTE)
+    row, rule = int(account.row), rules.view(RULES)[int(account.market), 0]
+    last, bar = quotes[row, 0], quotes[row + 1, 0]
+    account_step(account, actions[0], last, bar, rule, logs.view(TRADE_LOG)[0, 0], False)
     account_features(account, bar, rule, features[0])
     history[int(account.step)] = accounts[0]
 
@@ -115,7 +116,8 @@ def replay_actions(
     Args:
         accounts: float64 [1, fields of `Account`], opened at row `first`.
         actions: float64 [n], action at the close of each bar from `first` on; the last one is never used.
-        bars, rules, logs: as `step_accounts`.
+        bars, rules: as `step_accounts`.
+        logs: float64 [1, fields of `TradeLog`], overwritten.
         trades: float64 [capacity, fields of `Trade`].
         first: row of the first decision.
         history: float64 [n, fields of `Account`], the account after each bar.

@@ -15,19 +15,34 @@ from quantum_trader.envs.batch import open_accounts, step_single
 from quantum_trader.envs.env_config import EnvConfig
 from quantum_trader.envs.errors import ConfigError
 from quantum_trader.envs.joined import JoinedMarkets, join_markets
-from quantum_trader.envs.layout import ACCOUNT, QUOTE, TRADE, TRADE_LOG, Account, Matrix, matrix, records
+from quantum_trader.envs.layout import (
+    ACCOUNT,
+    FILL,
+    QUOTE,
+    START,
+    TRADE,
+    TRADE_LOG,
+    Account,
+    Matrix,
+    matrix,
+    records,
+)
 from quantum_trader.envs.market import Market, sample_market
+from quantum_trader.envs.masks import action_masks
 from quantum_trader.envs.observe import ACCOUNT_SIZE, gather_accounts
-from quantum_trader.envs.position import mark_at_close
 from quantum_trader.envs.records import (
     COLUMN,
+    FILL_COUNT,
     INFO_END,
     account_info,
+    fills_frame,
     history_frame,
+    logged,
     open_trade,
     trades_frame,
 )
 from quantum_trader.envs.spaces import action_space, observation_space
+from quantum_trader.envs.starts import chosen_row, draw_starts
 
 Floats32 = NDArray[np.float32]
 Observation = dict[str, Floats32] | Floats32
@@ -73,7 +88,7 @@ class FuturesTradingEnv(gymnasium.Env[Any, Any]):
 
     "window", `Box(-c, c, (60, 14))`: scaled features (`quantum_trader.envs.features`), oldest bar first, c
     the scaler's clip. "context", `Box((CONTEXT_SIZE,))`: static numbers and calendar ahead
-    (`quantum_trader.envs.context`). "account", `Box((10,))`, P the mark at the close, E the equity:
+    (`quantum_trader.envs.context`). "account", `Box((11,))`, P the mark at the close, E the equity:
 
     | index | name | formula | range | flat |
     |---|---|---|---|---|
@@ -87,6 +102,7 @@ class FuturesTradingEnv(gymnasium.Env[Any, Any]):
     | 7 | drawdown | 1 - E / highest equity at a close of this episode | [0, 1] | same |
     | 8 | stop_distance | distance from P to the stop-loss / (10 ATR); 1 if there is none | [0, 1] | 1 |
     | 9 | target_distance | distance from P to the take-profit / (10 ATR); 1 if there is none | [0, 1] | 1 |
+    | 10 | pending | change of units that delayed decisions still ask for / max_units | [-2, 2] | 0 |
 
     time_to_funding comes from the settlements seen so far and the clock, not from the schedule ahead.
 
@@ -175,6 +191,7 @@ class FuturesTradingEnv(gymnasium.Env[Any, Any]):
         self._bars, self._rules = self.joined.bars, self.joined.rules
         self._table, self._context = self.joined.table, self.joined.context
         self._trades: list[Matrix] = []
+        self._fills: list[Matrix] = []
         self._figure: Any = None
         self._link()
 
@@ -193,21 +210,23 @@ class FuturesTradingEnv(gymnasium.Env[Any, Any]):
     ) -> tuple[Observation, dict[str, Any]]:
         """Start an episode; `options` may name where: {"bar": index} and {"market": index}."""
         super().reset(seed=seed)
-        row, length = draw_start(self.joined, self.config, self.np_random)
+        start = draw_starts(self.joined, self.config, [self.np_random])
         if options and not options.keys().isdisjoint({"bar", "market"}):
-            row = chosen_start(self.joined, options)
-        rows = np.array([row])
-        market = self.joined.market_of(rows)
-        lengths = np.array([length])
-        open_accounts(self._accounts, _FIRST, rows, market, lengths, self.joined.rules)
+            record = records(start, START)
+            record["row"] = chosen_row(self.joined, options)
+            record["market"] = self.joined.market_of(record["row"])
+        open_accounts(self._accounts, _FIRST, start, self.joined.rules)
         self._history[0] = self._numbers
-        self._trades = []
+        self._trades, self._fills = [], []
         self._running = True
-        self._offset = int(self.joined.offsets[market[0]])
+        account = self._account
+        row, self._offset = int(account.row), int(self.joined.offsets[int(account.market)])
         if self.render_mode == "human":
             self.render()
         gather_accounts(self._accounts, _FIRST, self._bars, self._rules, self._features)
-        return self._observation(row), self._info(self._numbers[:INFO_END].tolist())
+        info = self._info(self._numbers[:INFO_END].tolist())
+        info["leverage"], info["cost_multiplier"] = float(account.leverage), float(account.cost)
+        return self._observation(row), info
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Trade one bar; see the class for the order of events."""
@@ -223,8 +242,8 @@ class FuturesTradingEnv(gymnasium.Env[Any, Any]):
             self._history,
             self._features,
         )
-        if self._log[0, 0]:
-            self._keep_trades()
+        if self._log[0, FILL_COUNT]:
+            self._keep_log()
         numbers = self._numbers[:INFO_END].tolist()
         terminated, truncated = numbers[_TERMINATED] != 0.0, numbers[_TRUNCATED] != 0.0
         self._running = not (terminated or truncated)
@@ -250,9 +269,22 @@ class FuturesTradingEnv(gymnasium.Env[Any, Any]):
         """
         rows = np.concatenate([matrix(0, TRADE), *self._trades])
         if not self._running:
-            mark = mark_at_close(records(self.joined.bars, QUOTE)[int(self._account.row)])
+            mark = records(self.joined.bars, QUOTE)[int(self._account.row)].mark_close
             rows = np.concatenate([rows, open_trade(self._account, mark)])
         return trades_frame(rows, self._market.bars.timestamp, self._offset)
+
+    def fills(self) -> pd.DataFrame:
+        """Executions of the episode so far: see `quantum_trader.envs.records.fills_frame`."""
+        rows = np.concatenate([matrix(0, FILL), *self._fills])
+        return fills_frame(rows, self._market.bars.timestamp, self._offset)
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """bool [actions]: which discrete actions can change anything, for MaskablePPO of sb3-contrib.
+
+        See `quantum_trader.envs.masks.action_masks`.
+        """
+        masks: NDArray[np.bool_] = action_masks(self._accounts, self.config)[0]
+        return masks
 
     def render(self) -> Any:
         """The chart as text ("ansi") or uint8 [height, width, 3] ("rgb_array"); "human" opens a window."""
@@ -284,9 +316,10 @@ class FuturesTradingEnv(gymnasium.Env[Any, Any]):
     def _market(self) -> Market:
         return self.joined.markets[int(self._account.market)]
 
-    def _keep_trades(self) -> None:
-        count = int(self._log[0, 0])
-        self._trades.append(self._log[0, 1:].reshape(2, -1)[:count].copy())
+    def _keep_log(self) -> None:
+        trades, fills = logged(self._log)
+        self._trades.append(trades)
+        self._fills.append(fills)
 
     def _checked(self, action: Any) -> float:
         if self._discrete:
@@ -323,29 +356,3 @@ def as_markets(market: Market | Sequence[Market] | None) -> tuple[Market, ...]:
     if market is None:
         return (sample_market(),)
     return (market,) if isinstance(market, Market) else tuple(market)
-
-
-def draw_start(joined: JoinedMarkets, config: EnvConfig, random: np.random.Generator) -> tuple[int, int]:
-    """Row of the first decision and number of steps (0: no limit) of an episode."""
-    starts = joined.starts
-    row = int(starts[random.integers(len(starts))]) if len(starts) > 1 else int(starts[0])
-    length = config.episode_bars
-    if config.random_length:
-        length = int(random.integers((length + 1) // 2, length + 1))
-    return row, length
-
-
-def chosen_start(joined: JoinedMarkets, options: dict[str, Any]) -> int:
-    """Row named by `options`, which must be one at whose close a decision may be taken."""
-    market = int(options.get("market", 0))
-    if not 0 <= market < len(joined.markets):
-        raise ConfigError(f'options["market"] must be below {len(joined.markets)}, found {market}.')
-    first, end = joined.offsets[market], joined.offsets[market + 1]
-    usable = np.flatnonzero(records(joined.bars, QUOTE)["open_ended"][first:end])
-    bar = int(options.get("bar", usable[0]))
-    if bar not in usable:
-        raise ConfigError(
-            f'options["bar"] must be a bar with a full window and a successor, from {usable[0]} to '
-            f"{usable[-1]} outside gaps, found {bar}."
-        )
-    return int(first) + bar

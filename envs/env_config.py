@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from quantum_trader.envs.errors import ConfigError
@@ -28,6 +28,8 @@ class EnvConfig:
     """Largest position in units; raising it cuts the same total into smaller orders; 1 if "continuous"."""
     leverage: float = 1.0
     """Notional of a full position as a multiple of equity; raising it brings liquidation nearer."""
+    leverage_range: tuple[float, float] | None = None
+    """Draw each episode's leverage from here instead, log-uniformly; wider makes policies more robust."""
     initial_balance: float = 10_000.0
     """Quote currency at the start of an episode."""
     episode_bars: int = 0
@@ -51,7 +53,9 @@ class EnvConfig:
     delay_bars: int = 0
     """Bars an order waits beyond the next open (0 to 2), for asking what slowness costs."""
     cost_multiplier: float = 1.0
-    """Factor on the contract's fee and slippage; 0 trades for free."""
+    """Factor on the contract's fees and slippage; 0 trades for free."""
+    cost_range: tuple[float, float] | None = None
+    """Draw a further factor on fees and slippage for each episode from here, uniformly."""
     equity_floor: float = 0.05
     """Share of the initial balance at or below which the episode terminates."""
     take_profit_atr: float = 0.0
@@ -70,6 +74,8 @@ class EnvConfig:
         for name in ("leverage", "initial_balance"):
             if not 0.0 < getattr(self, name) < float("inf"):
                 raise ConfigError(f"{name} must be a number above 0, found {getattr(self, name)!r}.")
+        for name in ("leverage_range", "cost_range"):
+            _range(name, getattr(self, name), above_zero=name == "leverage_range")
         for name in _NOT_NEGATIVE:
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ConfigError(f"{name} must not be negative, found {getattr(self, name)!r}.")
@@ -81,6 +87,28 @@ class EnvConfig:
             raise ConfigError("random_length needs episode_bars above 0: it is the longest length drawn.")
         if self.actions == "continuous" and self.max_units != 1:
             raise ConfigError('"continuous" actions are shares of the leverage: leave max_units at 1.')
+
+    @property
+    def leverages(self) -> tuple[float, float]:
+        """Lowest and highest leverage that an episode may have."""
+        return self.leverage_range or (self.leverage, self.leverage)
+
+    @property
+    def costs(self) -> tuple[float, float]:
+        """Lowest and highest factor on fees and slippage that an episode may have."""
+        low, high = self.cost_range or (1.0, 1.0)
+        return self.cost_multiplier * low, self.cost_multiplier * high
+
+    def full_pass(self) -> EnvConfig:
+        """The same rules without chance: one episode from the first usable bar to the last."""
+        return replace(
+            self,
+            episode_bars=0,
+            random_start=False,
+            random_length=False,
+            leverage_range=None,
+            cost_range=None,
+        )
 
 
 _NOT_NEGATIVE = (
@@ -94,6 +122,15 @@ _NOT_NEGATIVE = (
     "stop_loss_atr",
     "max_holding_bars",
 )
+
+
+def _range(name: str, value: tuple[float, float] | None, *, above_zero: bool) -> None:
+    if value is None:
+        return
+    low, high = value
+    if not (low > 0.0 if above_zero else low >= 0.0) or not low <= high < float("inf"):
+        start = "above 0" if above_zero else "of 0 or more"
+        raise ConfigError(f"{name} must be a lower bound {start} and an upper one, found {value!r}.")
 
 
 def _one_of(name: str, value: str, options: tuple[str, ...]) -> None:

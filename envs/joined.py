@@ -110,7 +110,7 @@ def quote_matrix(market: Market, open_ended: Mask) -> Matrix:
     bars = market.bars
     rows = matrix(len(bars), QUOTE)
     quotes = records(rows, QUOTE)
-    for name in ("open", "high", "low", "close", "mark_high", "mark_low"):
+    for name in ("open", "high", "low", "close", "mark_open", "mark_high", "mark_low", "mark_close"):
         quotes[name] = getattr(bars, name)
     settles = market.contract.has_funding
     quotes["funding_rate"] = np.nan_to_num(bars.funding_rate, nan=0.0) if settles else 0.0
@@ -144,14 +144,15 @@ def rule_matrix(contract: FuturesContract, config: EnvConfig) -> Matrix:
     values = {
         "mode": ACTION_MODES.index(config.actions),
         "max_units": config.max_units,
-        "leverage": config.leverage,
-        "fee": contract.taker_fee * config.cost_multiplier,
-        "slippage": contract.slippage * config.cost_multiplier,
+        "fee": contract.taker_fee,
+        "commission": contract.commission / contract.contract_size,
+        "slippage": contract.slippage,
         "liquidation_fee": contract.liquidation_fee,
         "tick": contract.tick_size,
         "lot": contract.lot_size,
         "min_notional": contract.min_notional,
-        "notional_cap": notional_cap(config.leverage, contract.tiers),
+        "reserve": float(contract.reserve_closing_fee),
+        "on_entry": float(contract.maintenance_on == "entry"),
         "delay": config.delay_bars,
         "take_profit": config.take_profit_atr,
         "stop_loss": config.stop_loss_atr,
@@ -160,7 +161,7 @@ def rule_matrix(contract: FuturesContract, config: EnvConfig) -> Matrix:
         "floor": config.equity_floor * config.initial_balance,
         "reward": REWARDS.index(config.reward),
         "reward_parameter": config.drawdown_penalty if drawdown else config.reward_rate,
-        "tiers": tier_table(contract.tiers, MAX_TIERS),
+        "tiers": tier_table(contract, MAX_TIERS),
     }
     row = matrix(1, RULES)
     record = records(row, RULES)
@@ -170,23 +171,30 @@ def rule_matrix(contract: FuturesContract, config: EnvConfig) -> Matrix:
 
 
 def _check_contract(contract: FuturesContract, symbol: str, config: EnvConfig) -> None:
-    notional = config.leverage * config.initial_balance
-    most = max(tier.max_leverage for tier in contract.tiers)
-    if config.leverage > most:
+    if len(contract.tiers) > MAX_TIERS:
         raise ConfigError(
-            f"{symbol}: leverage {config.leverage:g} is above the {most:g} that {contract.name} allows; "
-            "lower it."
+            f"{symbol}: {contract.name} has {len(contract.tiers)} margin tiers, more than the {MAX_TIERS} "
+            "that are supported; merge the highest."
         )
-    cap = notional_cap(config.leverage, contract.tiers)
+    lowest, highest = config.leverages
+    tiers = tier_table(contract)
+    most = max(tier.max_leverage for tier in contract.tiers)
+    if highest > most:
+        raise ConfigError(
+            f"{symbol}: leverage {highest:g} is above the {most:g} that {contract.name} allows; lower it."
+        )
+    notional = highest * config.initial_balance
+    cap = notional_cap(highest, tiers)
     if notional > cap:
         raise ConfigError(
-            f"{symbol}: {contract.name} allows leverage {config.leverage:g} up to a notional of {cap:,.0f}, "
+            f"{symbol}: {contract.name} allows leverage {highest:g} up to a notional of {cap:,.0f}, "
             f"a full position would be {notional:,.0f}; lower leverage or initial_balance."
         )
-    if notional / config.max_units < contract.min_notional:
+    unit = lowest * config.initial_balance / config.max_units
+    if unit < contract.min_notional:
         raise ConfigError(
-            f"{symbol}: one unit is {notional / config.max_units:,.2f}, below the smallest order of "
-            f"{contract.min_notional:,.2f} on {contract.name}; raise initial_balance or leverage."
+            f"{symbol}: one unit is {unit:,.2f}, below the smallest order of {contract.min_notional:,.2f} "
+            f"on {contract.name}; raise initial_balance or leverage."
         )
 
 
@@ -209,7 +217,7 @@ def _start_rows(market: Market, open_ended: Mask, config: EnvConfig) -> Indices:
 
 
 def _check_lot(market: Market, row: int, config: EnvConfig) -> None:
-    unit = config.leverage * config.initial_balance / config.max_units
+    unit = config.leverages[0] * config.initial_balance / config.max_units
     lot = market.contract.lot_size * float(market.bars.close[row])
     if lot > unit:
         raise ConfigError(

@@ -45,6 +45,9 @@ class Account:
     wins: float  # closed with a profit after all costs
     market: float
     length: float  # steps until truncation; 0 unlimited
+    leverage: float  # of this episode
+    cost: float  # factor on fees and slippage in this episode
+    notional_cap: float  # largest notional allowed at that leverage
     peak: float  # highest equity at a close
     entry_row: float  # bar at whose open the position was opened
     stop: float  # stop-loss price, infinitely far where there is none
@@ -61,6 +64,16 @@ class Account:
     episode_return: float  # sum of rewards
 
 
+class Start:
+    """How an episode begins."""
+
+    row: float  # bar at whose close the first decision is taken
+    market: float  # the market of that bar
+    length: float  # steps until truncation, 0 for no limit
+    leverage: float
+    cost: float  # factor on fees and slippage
+
+
 class Quote:
     """One bar as the account meets it."""
 
@@ -68,8 +81,10 @@ class Quote:
     high: float
     low: float
     close: float
+    mark_open: float
     mark_high: float
     mark_low: float
+    mark_close: float
     funding_rate: float  # 0 where none settles
     atr: float
     to_funding: float  # share of the funding interval left at the close
@@ -81,14 +96,15 @@ class Rules:
 
     mode: float
     max_units: float
-    leverage: float
     fee: float
+    commission: float  # per base unit
     slippage: float
     liquidation_fee: float
     tick: float
     lot: float
     min_notional: float
-    notional_cap: float
+    reserve: float  # 1 if an order reserves the fee of closing
+    on_entry: float  # 1 if the maintenance margin is taken on the entry price
     delay: float
     take_profit: float
     stop_loss: float
@@ -97,7 +113,7 @@ class Rules:
     floor: float  # equity at or below which the episode terminates
     reward: float
     reward_parameter: float
-    tiers: Matrix  # [MAX_TIERS, 4], see `quantum_trader.envs.rules`
+    tiers: Matrix  # [MAX_TIERS, 5], see `quantum_trader.envs.rules`
 
 
 class Trade:
@@ -118,12 +134,34 @@ class Trade:
     reason: float
 
 
+class Fill:
+    """One execution."""
+
+    row: float
+    side: float  # +1 bought, -1 sold
+    quantity: float
+    price: float
+    fee: float  # a liquidation's clearance fee included
+    slippage: float
+    pnl: float  # realised, at the fill's price
+    position: float  # signed base units afterwards
+    reason: float
+
+
 class TradeLog:
-    """Trades closed in one step: at most one at the open, and inside the bar the one opened there."""
+    """What one step did.
+
+    Trades: at most one closed at the open, and inside the bar the one opened there. Fills: closing and
+    opening at the open, and closing inside the bar.
+    """
 
     count: float
     first: Trade
     second: Trade
+    fills: float
+    fill_1: Fill
+    fill_2: Fill
+    fill_3: Fill
 
 
 def _record(kind: type, **shapes: tuple[int, ...]) -> np.dtype[Any]:
@@ -132,10 +170,25 @@ def _record(kind: type, **shapes: tuple[int, ...]) -> np.dtype[Any]:
 
 
 ACCOUNT = _record(Account)
+START = _record(Start)
 QUOTE = _record(Quote)
-RULES = _record(Rules, tiers=(MAX_TIERS, 4))
+RULES = _record(Rules, tiers=(MAX_TIERS, 5))
 TRADE = _record(Trade)
-TRADE_LOG = np.dtype((np.record, [("count", np.float64), ("first", TRADE), ("second", TRADE)]))
+FILL = _record(Fill)
+TRADE_LOG = np.dtype(
+    (
+        np.record,
+        [
+            ("count", np.float64),
+            ("first", TRADE),
+            ("second", TRADE),
+            ("fills", np.float64),
+            ("fill_1", FILL),
+            ("fill_2", FILL),
+            ("fill_3", FILL),
+        ],
+    )
+)
 
 
 def matrix(rows: int, kind: np.dtype[Any]) -> Matrix:
@@ -150,6 +203,7 @@ def records(rows: Matrix, kind: np.dtype[Any]) -> Records:
 
 
 EXIT_REASONS = ("order", "reverse", "take_profit", "stop_loss", "max_holding", "liquidation", "end")
-BY_ORDER, BY_REVERSE, BY_TAKE_PROFIT, BY_STOP_LOSS, BY_MAX_HOLDING, BY_LIQUIDATION, BY_END = range(7)
+FILL_REASONS = (*EXIT_REASONS, "open")
+BY_ORDER, BY_REVERSE, BY_TAKE_PROFIT, BY_STOP_LOSS, BY_MAX_HOLDING, BY_LIQUIDATION, BY_END, BY_OPEN = range(8)
 MODE_ORDER, MODE_TARGET, MODE_CONTINUOUS = range(3)
 LOG_EQUITY, PROFIT, DIFFERENTIAL_SHARPE, DRAWDOWN_PENALISED = range(4)

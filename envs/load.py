@@ -1,7 +1,7 @@
 """Reading and writing bars: the one boundary at which market data is checked.
 
 A file or DataFrame needs a time column and open, high, low, close, volume (names in any case); funding_rate,
-mark_high and mark_low are optional and other columns are ignored.
+mark_open, mark_high, mark_low and mark_close are optional and other columns are ignored.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from quantum_trader.envs.files import atomic_file
 TIME_COLUMNS: tuple[str, ...] = ("timestamp", "open_time", "datetime", "date", "time")
 """Accepted names of the time column, first match wins; a DatetimeIndex does as well."""
 PRICE_COLUMNS: tuple[str, ...] = ("open", "high", "low", "close")
+MARK_COLUMNS: tuple[str, ...] = ("mark_open", "mark_high", "mark_low", "mark_close")
 
 # Whole numbers count as seconds, milliseconds, microseconds or nanoseconds by their size: the limits lie
 # beyond the year 5000 in the finer unit and before 1970-02 in the coarser, so no real market is ambiguous.
@@ -100,13 +101,11 @@ def bars_from_frame(frame: pd.DataFrame, *, symbol: str, source: str = "DataFram
     timestamp = _timestamps(frame, columns, source)
     numbers = {name: _numbers(frame, columns, name, source) for name in (*PRICE_COLUMNS, "volume")}
     funding = _numbers(frame, columns, "funding_rate", source, optional=True)
-    mark_high = _numbers(frame, columns, "mark_high", source, optional=True)
-    mark_low = _numbers(frame, columns, "mark_low", source, optional=True)
+    marks = {name: _numbers(frame, columns, name, source, optional=True) for name in MARK_COLUMNS}
     check = _RowCheck(source, timestamp)
     _check_times(check)
     _check_values(check, numbers, funding)
-    marks = _filled_marks(check, numbers, mark_high, mark_low)
-    arrays = {**numbers, "funding_rate": funding, "mark_high": marks[0], "mark_low": marks[1]}
+    arrays = {**numbers, "funding_rate": funding, **_filled_marks(check, numbers, marks)}
     for array in (timestamp, *arrays.values()):
         array.setflags(write=False)
     return Bars(symbol=symbol, step_ms=int(np.median(np.diff(timestamp))), timestamp=timestamp, **arrays)
@@ -169,19 +168,28 @@ def _value_in(values: Floats) -> Callable[[int], str]:
 
 
 def _filled_marks(
-    check: _RowCheck, numbers: dict[str, Floats], mark_high: Floats, mark_low: Floats
-) -> tuple[Floats, Floats]:
-    """The mark's extremes, the last price's where they are unknown."""
-    high = np.where(np.isnan(mark_high), numbers["high"], mark_high)
-    low = np.where(np.isnan(mark_low), numbers["low"], mark_low)
+    check: _RowCheck, numbers: dict[str, Floats], marks: dict[str, Floats]
+) -> dict[str, Floats]:
+    """The mark price, taken from the last price where it is unknown."""
+    ends = (marks["mark_open"], marks["mark_close"])
+    widest = (np.fmax.reduce([numbers["high"], *ends]), np.fmin.reduce([numbers["low"], *ends]))
+    high = np.where(np.isnan(marks["mark_high"]), widest[0], marks["mark_high"])
+    low = np.where(np.isnan(marks["mark_low"]), widest[1], marks["mark_low"])
+    repair = "correct the row or leave the mark columns empty"
     bad = ~(np.isfinite(high) & (low > 0) & (high >= low))
     check.forbid(
         bad,
         lambda row: f"mark_high {high[row]} and mark_low {low[row]}",
         "finite mark_high >= mark_low > 0",
-        "correct the row or leave both empty",
+        repair,
     )
-    return high, low
+    filled = {"mark_high": high, "mark_low": low}
+    for name, last in (("mark_open", numbers["open"]), ("mark_close", numbers["close"])):
+        given = marks[name]
+        outside = ~np.isnan(given) & ~((given >= low) & (given <= high))
+        check.forbid(outside, _value_in(given), f"{name} from mark_low to mark_high", repair)
+        filled[name] = np.where(np.isnan(given), np.clip(last, low, high), given)
+    return filled
 
 
 def _read_frame(path: Path) -> pd.DataFrame:

@@ -70,7 +70,7 @@ def perturb_future(bars: Bars, last: int, rng: np.random.Generator) -> Bars:
     """
     factor = np.ones((2, len(bars)))
     factor[:, last + 1 :] = np.exp(rng.normal(0.0, 0.5, size=(2, len(bars) - last - 1)))
-    prices = ("open", "high", "low", "close", "mark_high", "mark_low")
+    prices = ("open", "high", "low", "close", "mark_open", "mark_high", "mark_low", "mark_close")
     columns = {
         field.name: getattr(bars, field.name) * factor[0 if field.name in prices else 1]
         for field in fields(bars)[3:]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from quantum_trader.envs.bars import Bars, Floats
 from quantum_trader.envs.context import context_rows
 from quantum_trader.envs.contract import FuturesContract
+from quantum_trader.envs.errors import ConfigError
 from quantum_trader.envs.features import compute_table
 from quantum_trader.envs.presets import preset
 from quantum_trader.envs.sample import sample_bars
@@ -50,7 +51,12 @@ class Market:
 
     @classmethod
     def build(cls, bars: Bars, contract: FuturesContract, scaler: FeatureScaler = REFERENCE_SCALER) -> Market:
-        """Compute everything from `bars` in one pass."""
+        """Compute everything from `bars` in one pass.
+
+        Raises:
+            ConfigError: bars that open at or after the contract's expiry.
+        """
+        _check_expiry(bars, contract)
         computed = compute_table(bars, contract)
         return cls(
             bars=bars[:],  # views, so that freezing them leaves the caller's arrays writable
@@ -98,6 +104,16 @@ class Market:
 
 
 _ARRAYS = ("features", "context", "table", "breaks", "atr")
+
+
+def _check_expiry(bars: Bars, contract: FuturesContract) -> None:
+    if contract.expiry_ms is None or len(bars) == 0 or int(bars.timestamp[-1]) < contract.expiry_ms:
+        return
+    kept = int(np.searchsorted(bars.timestamp, contract.expiry_ms, side="left"))
+    raise ConfigError(
+        f"{bars.symbol}: {contract.name} expires at {contract.expiry}, but bars go on after bar {kept - 1}; "
+        f"cut them off with bars[:{kept}] or correct expiry."
+    )
 
 
 def _freeze(record: Any) -> None:

@@ -7,9 +7,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from quantum_trader.envs.copying import copy_run
 from quantum_trader.envs.jit import jit
-from quantum_trader.envs.layout import ACCOUNT, QUOTE, RULES, Account, Matrix, Quote, Rules
-from quantum_trader.envs.position import mark_at_close
+from quantum_trader.envs.layout import ACCOUNT, MODE_ORDER, QUOTE, RULES, Account, Matrix, Quote, Rules
 from quantum_trader.envs.rules import maintenance_margin, unrealised_pnl
 
 Floats32 = NDArray[np.float32]
@@ -26,11 +26,12 @@ ACCOUNT_NAMES: tuple[str, ...] = (
     "drawdown",
     "stop_distance",
     "target_distance",
+    "pending",
 )
 """Formulas and ranges: `quantum_trader.envs.env.FuturesTradingEnv`."""
 ACCOUNT_SIZE = len(ACCOUNT_NAMES)
-ACCOUNT_LOW = np.array([-1, -1, -2, 0, 0, 0, 0, 0, 0, 0], dtype=np.float32)
-ACCOUNT_HIGH = np.array([1, 1, 2, 1, 1, 1, 1, 1, 1, 1], dtype=np.float32)
+ACCOUNT_LOW = np.array([-1, -1, -2, 0, 0, 0, 0, 0, 0, 0, -2], dtype=np.float32)
+ACCOUNT_HIGH = np.array([1, 1, 2, 1, 1, 1, 1, 1, 1, 1, 2], dtype=np.float32)
 
 _HALF_LIFE_BARS = 24.0
 _FAR_ATRS = 10.0
@@ -38,7 +39,7 @@ _FAR_ATRS = 10.0
 
 def flat_account(time_to_funding: float = 1.0) -> Floats32:
     """float32 [ACCOUNT_SIZE]: the numbers of an account without a position at its highest equity so far."""
-    return np.array([0, 0, 0, 0, 1, 0, time_to_funding, 0, 1, 1], dtype=np.float32)
+    return np.array([0, 0, 0, 0, 1, 0, time_to_funding, 0, 1, 1, 0], dtype=np.float32)
 
 
 @jit
@@ -47,25 +48,37 @@ def account_features(account: Account, bar: Quote, rules: Rules, out: Floats32) 
     equity = account.equity
     out[6] = bar.to_funding
     out[7] = 1.0 - equity / account.peak
+    out[10] = _clip(pending_units(account, rules) / rules.max_units, -2.0, 2.0)
     quantity = account.quantity
     if quantity == 0.0 or equity <= 0.0:
         out[0] = out[1] = out[2] = out[3] = out[5] = 0.0
         out[4] = out[8] = out[9] = 1.0
         return
     side = 1.0 if quantity > 0.0 else -1.0
-    price = mark_at_close(bar)
+    price = bar.mark_close
     pnl = unrealised_pnl(quantity, account.entry, price)
     held = account.row - account.entry_row + 1.0
-    needed = maintenance_margin(abs(quantity) * price, rules.tiers)
+    at = account.entry if rules.on_entry == 1.0 else price
+    needed = maintenance_margin(abs(quantity) * at, rules.tiers)
     backing = account.margin + pnl
     out[0] = account.units / rules.max_units
     out[1] = _clip(pnl / equity, -1.0, 1.0)
-    out[2] = _clip(quantity * price / (rules.leverage * equity), -2.0, 2.0)
+    out[2] = _clip(quantity * price / (account.leverage * equity), -2.0, 2.0)
     out[3] = _clip(needed / backing, 0.0, 1.0) if backing > 0.0 else 1.0
     out[4] = _clip(side * (price - account.liquidation) / price, 0.0, 1.0)
     out[5] = held / (held + _HALF_LIFE_BARS)
     out[8] = _distance(side * (price - account.stop), bar.atr)
     out[9] = _distance(side * (account.target - price), bar.atr)
+
+
+@jit
+def pending_units(account: Account, rules: Rules) -> float:
+    """Change of units that delayed decisions, not yet filled, ask for; 0 without a delay."""
+    first, second = account.intent_1, account.intent_2
+    if rules.mode == MODE_ORDER:
+        return (0.0 if math.isnan(first) else first) + (0.0 if math.isnan(second) else second)
+    newest = first if math.isnan(second) else second
+    return 0.0 if math.isnan(newest) else newest - account.units
 
 
 @jit
@@ -105,10 +118,7 @@ def gather_windows(accounts: Matrix, which: Indices, table: Floats32, length: in
     run = table.reshape(table.size)
     for i in which:
         first = (int(every[i, 0].row) - length + 1) * width
-        # Two slices indexed from 0 copy in wide registers; computed indices would be checked for wrap-around.
-        source, target = run[first : first + length * width], out[i]
-        for k in range(length * width):
-            target[k] = source[k]
+        copy_run(out[i], run[first : first + length * width])
 
 
 @jit
@@ -116,9 +126,7 @@ def gather_rows(accounts: Matrix, which: Indices, table: Floats32, out: Floats32
     """Copy the row of `table` (float32 [rows, D]) at each account's bar into `out` (float32 [N, D])."""
     every = accounts.view(ACCOUNT)
     for i in which:
-        source, target = table[int(every[i, 0].row)], out[i]
-        for k in range(table.shape[1]):
-            target[k] = source[k]
+        copy_run(out[i], table[int(every[i, 0].row)])
 
 
 @jit

@@ -7,7 +7,6 @@ rules turn them into the same account.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +21,7 @@ from quantum_trader.envs.joined import join_markets
 from quantum_trader.envs.layout import ACCOUNT, QUOTE, RULES, TRADE_LOG, Matrix, matrix, records
 from quantum_trader.envs.market import Market
 from quantum_trader.envs.observe import ACCOUNT_SIZE, gather_accounts
+from quantum_trader.envs.starts import fixed_starts
 
 Indices = NDArray[np.int64]
 Floats32 = NDArray[np.float32]
@@ -53,17 +53,17 @@ def decide_in_turn(policy: Policy, markets: Sequence[Market], config: EnvConfig)
     Args:
         policy: asked at usable bars only.
         markets: each is passed through from its first usable bar to its end.
-        config: the rules; `episode_bars` and `random_start` play no part.
+        config: the rules; `episode_bars` and what is drawn at random play no part.
 
     Returns:
         One int8 [T] per market; HOLD where no decision may be taken.
     """
-    plain = replace(config, episode_bars=0, random_start=False, random_length=False)
-    joined = join_markets(markets, plain)
+    config = config.full_pass()
+    joined = join_markets(markets, config)
     everyone = np.arange(len(markets), dtype=np.int64)
     accounts, log = matrix(len(markets), ACCOUNT), matrix(1, TRADE_LOG)
     # Without random starts there is exactly one start per market: its first usable bar.
-    open_accounts(accounts, everyone, joined.starts.copy(), everyone, np.zeros_like(everyone), joined.rules)
+    open_accounts(accounts, everyone, fixed_starts(joined, config, joined.starts), joined.rules)
     stops, offsets = joined.offsets[1:], joined.offsets[:-1]
     open_ended = records(joined.bars, QUOTE)["open_ended"] == 1.0
     state = records(accounts, ACCOUNT)

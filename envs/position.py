@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 
 from quantum_trader.envs.jit import jit
-from quantum_trader.envs.layout import BY_LIQUIDATION, Account, Quote, Rules, TradeLog
+from quantum_trader.envs.layout import BY_LIQUIDATION, BY_OPEN, Account, Rules, TradeLog
 from quantum_trader.envs.rules import (
     average_entry,
     bankruptcy_price,
@@ -23,34 +23,42 @@ from quantum_trader.envs.rules import (
     funding_payment,
     initial_margin,
     liquidation_price,
+    liquidation_price_on_entry,
+    order_cost,
     round_lot,
     unrealised_pnl,
 )
 
 
 @jit
-def enlarge(account: Account, wanted: float, price: float, atr: float, rules: Rules) -> bool:
+def enlarge(
+    account: Account, wanted: float, price: float, atr: float, rules: Rules, log: TradeLog | None
+) -> bool:
     """Buy or sell `wanted` (signed) more at the open `price`; False if the venue would refuse the order.
 
-    The order is cut to what the free balance can pay (initial margin and fee) and to the notional that the
-    venue allows at this leverage, then rounded down to the lot. Below the minimum notional it is refused.
-    Unrealised profit pays for nothing: it belongs to the isolated margin until it is realised.
+    The order is cut to what the free balance can pay (`quantum_trader.envs.rules.order_cost`) and to the
+    notional that the venue allows at this leverage, then rounded down to the lot. Below the minimum notional
+    it is refused. Unrealised profit pays for nothing: it belongs to the isolated margin until it is realised.
     """
     side = 1.0 if wanted > 0.0 else -1.0
-    fill = fill_price(price, side, rules.slippage, rules.tick)
+    fill = fill_price(price, side, rules.slippage * account.cost, rules.tick)
     held = abs(account.quantity)
     free = account.balance - account.margin
     # A leverage below 1 makes positions smaller, but no venue asks for more margin than the notional.
-    leverage = max(rules.leverage, 1.0)
-    affordable = free / (fill * (1.0 / leverage + rules.fee))
-    allowed = rules.notional_cap / fill - held
-    quantity = round_lot(max(min(abs(wanted), affordable, allowed), 0.0), rules.lot)
+    leverage = max(account.leverage, 1.0)
+    rate, fixed = rules.fee * account.cost, rules.commission * account.cost
+    # Every part of the cost is proportional to the quantity.
+    unit_cost = order_cost(side, 1.0, fill, leverage, rate, fixed, rules.reserve == 1.0)
+    quantity = min(abs(wanted), max(free, 0.0) / unit_cost)
+    if (held + quantity) * fill > account.notional_cap:
+        quantity = max(account.notional_cap / fill - held, 0.0)
+    quantity = round_lot(quantity, rules.lot)
     if quantity <= 0.0 or quantity * fill < rules.min_notional:
         return False
     if held == 0.0:
         account.entry_row = account.row
         _place_exits(account, side, fill, atr, rules)
-    paid = fee(quantity, fill, rules.fee)
+    paid = fee(quantity, fill, rate, fixed)
     slipped = side * quantity * (fill - price)
     account.entry = average_entry(held, account.entry, quantity, fill)
     account.quantity = side * (held + quantity)
@@ -61,6 +69,8 @@ def enlarge(account: Account, wanted: float, price: float, atr: float, rules: Ru
     account.position_fees += paid
     account.position_slippage += slipped
     place_liquidation(account, rules)
+    if log is not None:
+        _write_fill(account, side, quantity, fill, paid, slipped, 0.0, BY_OPEN, log)
     return True
 
 
@@ -81,11 +91,18 @@ def place_liquidation(account: Account, rules: Rules) -> None:
     """Recompute the liquidation price after the size, the entry or the margin changed."""
     side = 1.0 if account.quantity > 0.0 else -1.0
     quantity = abs(account.quantity)
-    account.liquidation = liquidation_price(side, quantity, account.entry, account.margin, rules.tiers)
+    if rules.on_entry == 1.0:
+        account.liquidation = liquidation_price_on_entry(
+            side, quantity, account.entry, account.margin, rules.tiers
+        )
+    else:
+        account.liquidation = liquidation_price(side, quantity, account.entry, account.margin, rules.tiers)
 
 
 @jit
-def reduce(account: Account, quantity: float, price: float, reason: int, rules: Rules, log: TradeLog) -> None:
+def reduce(
+    account: Account, quantity: float, price: float, reason: int, rules: Rules, log: TradeLog | None
+) -> None:
     """Close `quantity` of the position by a market order at `price`, releasing its share of the margin.
 
     The loss is bounded by the margin (no fill beyond bankruptcy) and the fee by what the account has left.
@@ -93,13 +110,13 @@ def reduce(account: Account, quantity: float, price: float, reason: int, rules: 
     side = 1.0 if account.quantity > 0.0 else -1.0
     held = abs(account.quantity)
     share = quantity / held
-    fill = fill_price(price, -side, rules.slippage, rules.tick)
-    bankrupt = bankruptcy_price(side, held, account.entry, account.margin)
-    if side * (fill - bankrupt) < 0.0:
-        fill = bankrupt
+    fill = fill_price(price, -side, rules.slippage * account.cost, rules.tick)
+    if side * held * (fill - account.entry) < -account.margin:
+        fill = bankruptcy_price(side, held, account.entry, account.margin)
     pnl = unrealised_pnl(side * quantity, account.entry, fill)
     left = account.balance - account.margin * (1.0 - share) + pnl
-    paid = max(min(fee(quantity, fill, rules.fee), left), 0.0)
+    asked = fee(quantity, fill, rules.fee * account.cost, rules.commission * account.cost)
+    paid = max(min(asked, left), 0.0)
     slipped = side * quantity * (price - fill)
     account.balance = max(account.balance + pnl - paid, 0.0)
     account.slippage += slipped
@@ -109,7 +126,7 @@ def reduce(account: Account, quantity: float, price: float, reason: int, rules: 
 
 
 @jit
-def liquidate(account: Account, price: float, rules: Rules, log: TradeLog) -> None:
+def liquidate(account: Account, price: float, rules: Rules, log: TradeLog | None) -> None:
     """Take the whole position at `price` and its whole isolated margin with it.
 
     The trader loses the margin, no more and no less: a price beyond bankruptcy is the venue's loss, and what
@@ -150,7 +167,7 @@ def _book(
     slipped: float,
     forfeited: float,
     reason: int,
-    log: TradeLog,
+    log: TradeLog | None,
 ) -> None:
     """Write the closed `share` of the position down as a trade and take it off the account."""
     quantity = account.quantity * share
@@ -159,6 +176,53 @@ def _book(
     funding = account.position_funding * share
     gross = pnl + slipped + opening_slippage
     net = pnl - paid - opening_fees - funding - forfeited
+    if log is not None:
+        _write_trade(
+            account,
+            share,
+            fill,
+            gross,
+            net,
+            paid + opening_fees,
+            slipped + opening_slippage,
+            funding,
+            forfeited,
+            reason,
+            log,
+        )
+    account.trades += 1.0
+    account.wins += 1.0 if net > 0.0 else 0.0
+    account.gross_pnl += gross
+    account.fees += paid
+    if share == 1.0:
+        _flatten(account)
+    else:
+        account.quantity -= quantity
+        account.margin -= account.margin * share
+        account.position_fees -= opening_fees
+        account.position_slippage -= opening_slippage
+        account.position_funding -= funding
+    if log is not None:
+        side = -1.0 if quantity > 0.0 else 1.0
+        _write_fill(account, side, abs(quantity), fill, paid, slipped, pnl, reason, log)
+
+
+@jit
+def _write_trade(
+    account: Account,
+    share: float,
+    fill: float,
+    gross: float,
+    net: float,
+    fees: float,
+    slippage: float,
+    funding: float,
+    forfeited: float,
+    reason: int,
+    log: TradeLog,
+) -> None:
+    """Log the closed `share` of the position, which is still on the account."""
+    quantity = account.quantity * share
     trade = log.first if log.count == 0.0 else log.second
     log.count += 1.0
     trade.entry_row = account.entry_row
@@ -168,24 +232,38 @@ def _book(
     trade.entry_price = account.entry
     trade.exit_price = fill
     trade.gross_pnl = gross
-    trade.fees = paid + opening_fees
-    trade.slippage = slipped + opening_slippage
+    trade.fees = fees
+    trade.slippage = slippage
     trade.funding = funding
     trade.liquidation_cost = forfeited
     trade.net_pnl = net
     trade.reason = reason
-    account.trades += 1.0
-    account.wins += 1.0 if net > 0.0 else 0.0
-    account.gross_pnl += gross
-    account.fees += paid
-    if share == 1.0:
-        _flatten(account)
-        return
-    account.quantity -= quantity
-    account.margin -= account.margin * share
-    account.position_fees -= opening_fees
-    account.position_slippage -= opening_slippage
-    account.position_funding -= funding
+
+
+@jit
+def _write_fill(
+    account: Account,
+    side: float,
+    quantity: float,
+    price: float,
+    paid: float,
+    slipped: float,
+    pnl: float,
+    reason: int,
+    log: TradeLog,
+) -> None:
+    """Log an execution that has just changed the position."""
+    fill = log.fill_1 if log.fills == 0.0 else (log.fill_2 if log.fills == 1.0 else log.fill_3)
+    log.fills += 1.0
+    fill.row = account.row
+    fill.side = side
+    fill.quantity = quantity
+    fill.price = price
+    fill.fee = paid
+    fill.slippage = slipped
+    fill.pnl = pnl
+    fill.position = account.quantity
+    fill.reason = reason
 
 
 @jit
@@ -199,15 +277,3 @@ def _flatten(account: Account) -> None:
     account.position_fees = 0.0
     account.position_slippage = 0.0
     account.position_funding = 0.0
-
-
-@jit
-def mark_at_open(bar: Quote) -> float:
-    """The open, held within the bar's mark range: a stand-in for the mark price at the open."""
-    return min(max(bar.open, bar.mark_low), bar.mark_high)
-
-
-@jit
-def mark_at_close(bar: Quote) -> float:
-    """The close, held within the bar's mark range."""
-    return min(max(bar.close, bar.mark_low), bar.mark_high)

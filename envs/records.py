@@ -8,7 +8,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from quantum_trader.envs.layout import ACCOUNT, EXIT_REASONS, TRADE, Account, Matrix, matrix, records
+from quantum_trader.envs.layout import (
+    ACCOUNT,
+    EXIT_REASONS,
+    FILL,
+    FILL_REASONS,
+    TRADE,
+    Account,
+    Matrix,
+    matrix,
+    records,
+)
 from quantum_trader.envs.rules import unrealised_pnl
 
 _HISTORY = {
@@ -27,6 +37,8 @@ _HISTORY = {
     "liquidations": "liquidations",
     "trades": "trades",
 }
+FILL_COUNT = 1 + 2 * len(TRADE.names or ())
+"""Column of the number of fills in a `TradeLog`."""
 COLUMN = {name: column for column, name in enumerate(ACCOUNT.names or ())}
 """Column of each field in an account matrix."""
 INFO_END = COLUMN["trades"] + 1
@@ -101,6 +113,35 @@ def trades_frame(trades: Matrix, timestamp: NDArray[np.int64], offset: int) -> p
     frame["bars_held"] = frame["exit_bar"] - frame["entry_bar"]
     frame["exit_reason"] = [EXIT_REASONS[int(code)] for code in closed["reason"]]
     return frame
+
+
+def fills_frame(fills: Matrix, timestamp: NDArray[np.int64], offset: int) -> pd.DataFrame:
+    """One row per execution, in the order in which they happened.
+
+    Columns: time (UTC, open of the bar), bar, side (+1 bought, -1 sold), quantity (base units), price,
+    fee (clearance fees of liquidations included), slippage, pnl (realised, at the fill's price), position
+    (signed base units afterwards), reason ("open", or one of `EXIT_REASONS`).
+    """
+    executed = records(fills, FILL)
+    bar = executed["row"].astype(np.int64) - offset
+    columns = {name: executed[name].copy() for name in (FILL.names or ())[2:-1]}
+    frame = pd.DataFrame(
+        {
+            "time": pd.to_datetime(timestamp[bar], unit="ms", utc=True),
+            "bar": bar,
+            "side": executed["side"].astype(np.int64),
+            **columns,
+        }
+    )
+    frame["reason"] = [FILL_REASONS[int(code)] for code in executed["reason"]]
+    return frame
+
+
+def logged(log: Matrix) -> tuple[Matrix, Matrix]:
+    """Copies of the closed trades and of the fills in a `TradeLog`: [0 to 2, fields], [0 to 3, fields]."""
+    trades = log[0, 1:FILL_COUNT].reshape(2, -1)[: int(log[0, 0])]
+    fills = log[0, FILL_COUNT + 1 :].reshape(3, -1)[: int(log[0, FILL_COUNT])]
+    return trades.copy(), fills.copy()
 
 
 def open_trade(account: Account, mark: float) -> Matrix:

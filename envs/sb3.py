@@ -81,8 +81,13 @@ class FuturesVecEnv(VecEnv):
     def env_method(
         self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any
     ) -> list[Any]:
-        """Accounts are no environments of their own: the call goes to the vector environment, once."""
+        """Accounts are no environments of their own: the call goes to the vector environment, once.
+
+        "action_masks", which MaskablePPO calls, gives every account its own.
+        """
         result = getattr(self.env, method_name)(*method_args, **method_kwargs)
+        if method_name == "action_masks":
+            return [result[i] for i in self._indices(indices)]
         return [result] * len(self._indices(indices))
 
     def env_is_wrapped(self, wrapper_class: type[Any], indices: Any = None) -> list[bool]:

@@ -231,6 +231,8 @@ def _bars(
         close=close,
         volume=volume,
         funding_rate=np.full(count, np.nan),
+        mark_open=opens,
         mark_high=high,
         mark_low=low,
+        mark_close=close,
     )

@@ -14,15 +14,17 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from quantum_trader.envs.batch import open_accounts, step_accounts
-from quantum_trader.envs.env import as_markets, draw_start
+from quantum_trader.envs.env import as_markets
 from quantum_trader.envs.env_config import EnvConfig
 from quantum_trader.envs.errors import ConfigError
 from quantum_trader.envs.joined import JoinedMarkets, join_markets
-from quantum_trader.envs.layout import ACCOUNT, TRADE_LOG, Matrix, matrix, records
+from quantum_trader.envs.layout import ACCOUNT, Matrix, matrix, records
 from quantum_trader.envs.market import Market
+from quantum_trader.envs.masks import action_masks
 from quantum_trader.envs.observer import ObservationKind, Observer, observer_for
 from quantum_trader.envs.records import COLUMN, INFO_END, account_info
 from quantum_trader.envs.spaces import action_space
+from quantum_trader.envs.starts import draw_starts
 
 if TYPE_CHECKING:
     from quantum_trader.envs.sb3 import FuturesVecEnv
@@ -95,7 +97,6 @@ class FuturesTradingVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         self.single_observation_space = self._observer.space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self._matrix = matrix(num_envs, ACCOUNT)
-        self._log = matrix(1, TRADE_LOG)
         self._everyone: Indices = np.arange(num_envs)
         self._random: list[np.random.Generator] = []
         self._done: Mask = np.zeros(num_envs, dtype=np.bool_)
@@ -133,7 +134,7 @@ class FuturesTradingVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         ended = self._done
         if self.autoreset_mode == AutoresetMode.DISABLED and ended.any():
             raise ResetNeeded('Finished accounts wait for reset(options={"reset_mask": mask}).')
-        step_accounts(self._matrix, self._checked(actions), joined.bars, joined.rules, self._log)
+        step_accounts(self._matrix, self._checked(actions), joined.bars, joined.rules)
         if self.autoreset_mode == AutoresetMode.NEXT_STEP and ended.any():
             self._open(np.flatnonzero(ended))
         rewards = self._rewards.copy()
@@ -148,6 +149,10 @@ class FuturesTradingVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         from quantum_trader.envs.sb3 import FuturesVecEnv
 
         return FuturesVecEnv(self)
+
+    def action_masks(self) -> Mask:
+        """bool [num_envs, actions]: see `quantum_trader.envs.masks.action_masks`."""
+        return action_masks(self._matrix, self.config)
 
     @property
     def equity(self) -> NDArray[np.float64]:
@@ -191,19 +196,17 @@ class FuturesTradingVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         named = account_info(list(rows[:, :INFO_END].T))
         named["bar"] = ended["row"] - self.joined.offsets[ended["market"].astype(np.int64)]
         named["episode_return"], named["episode_bars"] = ended["episode_return"], ended["step"]
+        # One matrix: an array for each name would take four times as long.
         spread = np.zeros((len(named), self.num_envs))
         spread[:, which] = list(named.values())
         mask = self._done.copy()
-        final = dict(zip(named, spread, strict=True))
-        return {"final_info": {**final, **{f"_{name}": mask for name in named}}, "_final_info": mask}
+        final: dict[str, Any] = dict(zip(named, spread, strict=True))
+        final.update((f"_{name}", mask) for name in named)
+        return {"final_info": final, "_final_info": mask}
 
     def _open(self, which: Indices) -> None:
-        drawn = np.array(
-            [draw_start(self.joined, self.config, self._random[i]) for i in which], dtype=np.int64
-        )
-        rows, lengths = drawn[:, 0].copy(), drawn[:, 1].copy()
-        markets = self.joined.market_of(rows)
-        open_accounts(self._matrix, which, rows, markets, lengths, self.joined.rules)
+        starts = draw_starts(self.joined, self.config, [self._random[i] for i in which])
+        open_accounts(self._matrix, which, starts, self.joined.rules)
         self._done[which] = False
 
     def _seed(self, seed: int | Sequence[int | None] | None) -> None:

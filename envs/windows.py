@@ -22,6 +22,8 @@ MAX_GAP_BARS = 3
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
 _LONGEST_WEEKEND_MS = 80 * _HOUR_MS
+# The daily pause of CME Globex, 16:00 to 17:00 in Chicago: in UTC from 21:00 in summer and 22:00 in winter.
+_DAILY_PAUSE_HOURS = (21, 22)
 # 1970-01-01 was a Thursday, so Saturdays start two days into each week counted from the epoch.
 _SATURDAY_OFFSET_MS = 2 * _DAY_MS
 
@@ -31,18 +33,18 @@ class GapReport:
     """Missing bars of one symbol.
 
     Attributes:
-        gaps: runs of missing bars, weekend pauses of a "weekdays" market not counted.
+        gaps: runs of missing bars, pauses of the session not counted.
         longest: bars missing in the longest of them.
         missing: bars missing in all of them.
         breaks: gaps too long for a window to span.
-        weekend_pauses: pauses that are no gaps.
+        pauses: pauses of the session: weekends, and the daily hour of a "cme" market.
     """
 
     gaps: int
     longest: int
     missing: int
     breaks: int
-    weekend_pauses: int
+    pauses: int
 
 
 def window_view(table: Floats32, length: int = WINDOW) -> Floats32:
@@ -89,7 +91,7 @@ def gather(table: Floats32, ends: NDArray[np.int64], length: int = WINDOW) -> Fl
 
 
 def find_breaks(bars: Bars, contract: FuturesContract, max_gap_bars: int = MAX_GAP_BARS) -> Mask:
-    """bool [T]: True where more than `max_gap_bars` bars are missing before bar t, weekend pauses exempt."""
+    """bool [T]: more than `max_gap_bars` bars are missing before bar t, pauses of the session exempt."""
     missing, pauses = _gaps(bars.timestamp, bars.step_ms, contract)
     return np.asarray((missing > max_gap_bars) & ~pauses)
 
@@ -121,7 +123,7 @@ def usable_ends(
     Args:
         bars: T bars.
         features: float32 [T, F], raw features with NaN in warm-up.
-        contract: says whether weekends are pauses.
+        contract: says which pauses belong to the session.
         length: bars in a window.
         max_gap_bars: longest run of missing bars that a window may span.
     """
@@ -143,7 +145,7 @@ def gap_report(bars: Bars, contract: FuturesContract, max_gap_bars: int = MAX_GA
         longest=int(gaps.max(initial=0)),
         missing=int(gaps.sum()),
         breaks=int((gaps > max_gap_bars).sum()),
-        weekend_pauses=int(pauses.sum()),
+        pauses=int(pauses.sum()),
     )
 
 
@@ -159,14 +161,18 @@ def _gaps(
     """What precedes each bar.
 
     Returns:
-        int64 [T], bars missing before bar t; bool [T], True where that is a weekend pause: in a "weekdays"
-        market, one that covers a whole Saturday (UTC) and lasts no longer than 80 hours.
+        int64 [T], bars missing before bar t; bool [T], True where that is a pause of the session: unless it
+        is "24/7", one that covers a whole Saturday (UTC) and lasts no longer than 80 hours, and in a "cme"
+        session the hour a day in which trading stops.
     """
     missing = np.zeros(len(timestamp), dtype=np.int64)
     pauses = np.zeros(len(timestamp), dtype=np.bool_)
     start, stop = timestamp[:-1] + step_ms, timestamp[1:]
     missing[1:] = np.rint((stop - start) / step_ms)
     saturday = start + (_SATURDAY_OFFSET_MS - start) % (7 * _DAY_MS)
-    if contract.session == "weekdays":
+    if contract.session != "24/7":
         pauses[1:] = (saturday + _DAY_MS <= stop) & (stop - start <= _LONGEST_WEEKEND_MS)
+    if contract.session == "cme":
+        hour = start % _DAY_MS // _HOUR_MS
+        pauses[1:] |= (missing[1:] > 0) & np.isin(hour, _DAILY_PAUSE_HOURS) & (stop - start <= _HOUR_MS)
     return missing, pauses

@@ -7,10 +7,12 @@ warning. `equity` is float [n], the account's value at the close of each bar, th
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from quantum_trader.envs.contract import Session
 
 Floats = NDArray[np.float64]
 Array = NDArray[Any]
@@ -20,8 +22,8 @@ _WEEKDAY_SHARE = 5 / 7
 NAN = float("nan")
 
 
-def bars_per_year(step_ms: int, session: Literal["24/7", "weekdays"] = "24/7") -> float:
-    """Bars of `step_ms` milliseconds in a year of 365.25 days, five sevenths of them in a weekday market."""
+def bars_per_year(step_ms: int, session: Session = "24/7") -> float:
+    """Bars of `step_ms` milliseconds in a year of 365.25 days, five sevenths of them if weekends are free."""
     return _YEAR_MS / step_ms * (1.0 if session == "24/7" else _WEEKDAY_SHARE)
 
 

@@ -124,7 +124,7 @@ def _description(bars: Bars) -> str:
         f"  range     {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC",
         f"  close     {bars.close.min():g} to {bars.close.max():g}",
         f"  gaps      {gaps.gaps} ({gaps.missing} bars missing, longest {gaps.longest}, "
-        f"{gaps.breaks} too long for a window), {gaps.weekend_pauses} weekend pauses",
+        f"{gaps.breaks} too long for a window), {gaps.pauses} pauses of the session",
         f"  funding   {f'{funding:,} settlements' if funding else 'none'}",
         f"  contract  {contract.name}: taker {contract.taker_fee:.4%}, slippage {contract.slippage:.4%}",
         f"  sha256    {bars.digest}",

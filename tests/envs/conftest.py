@@ -29,6 +29,8 @@ def written_market(
     low: Sequence[float] | None = None,
     mark_high: Sequence[float] | None = None,
     mark_low: Sequence[float] | None = None,
+    mark_open: Sequence[float] | None = None,
+    mark_close: Sequence[float] | None = None,
     funding: dict[int, float] | None = None,
     breaks: Sequence[int] = (),
     atr: float = 1.0,
@@ -47,6 +49,10 @@ def written_market(
     broken = np.zeros(count, dtype=np.bool_)
     broken[list(breaks)] = True
     table = (np.arange(count)[:, None] + np.arange(14) / 100).astype(np.float32)
+    top = highs if mark_high is None else np.asarray(mark_high, dtype=np.float64)
+    bottom = lows if mark_low is None else np.asarray(mark_low, dtype=np.float64)
+    first = np.clip(opens, bottom, top) if mark_open is None else np.asarray(mark_open, dtype=np.float64)
+    last = np.clip(closes, bottom, top) if mark_close is None else np.asarray(mark_close, dtype=np.float64)
     bars = Bars(
         symbol=symbol,
         step_ms=HOUR_MS,
@@ -57,8 +63,10 @@ def written_market(
         close=closes,
         volume=np.ones(count),
         funding_rate=rates,
-        mark_high=highs if mark_high is None else np.asarray(mark_high, dtype=np.float64),
-        mark_low=lows if mark_low is None else np.asarray(mark_low, dtype=np.float64),
+        mark_open=first,
+        mark_high=top,
+        mark_low=bottom,
+        mark_close=last,
     )
     parts: dict[str, Any] = {
         "features": table,

@@ -20,13 +20,14 @@ from quantum_trader.envs.contract import FuturesContract, MarginTier
 from quantum_trader.envs.env import FuturesTradingEnv
 from quantum_trader.envs.env_config import EnvConfig
 from quantum_trader.envs.market import Market
+from quantum_trader.envs.vector_env import FuturesTradingVectorEnv
 
 MakeMarket = Callable[..., Market]
 TIERS = (
     MarginTier(floor=0.0, cap=50_000.0, mmr=0.004, max_leverage=125.0),
     MarginTier(floor=50_000.0, cap=1e9, mmr=0.01, max_leverage=100.0),
 )
-EXITS = ("take_profit_atr", "stop_loss_atr", "max_holding_bars")
+PRICES = ("open", "high", "low", "close")
 
 
 @st.composite
@@ -40,6 +41,11 @@ def contracts(draw: st.DrawFn) -> FuturesContract:
         lot_size=draw(st.sampled_from([0.0, 0.001])),
         min_notional=draw(st.sampled_from([0.0, 50.0])),
         tiers=TIERS,
+        commission=draw(st.sampled_from([0.0, 0.3])),
+        tier_amounts=draw(st.booleans()),
+        maintenance_fee=draw(st.sampled_from([0.0, 0.0005])),
+        maintenance_on=draw(st.sampled_from(["mark", "entry"])),
+        reserve_closing_fee=draw(st.booleans()),
     )
 
 
@@ -74,6 +80,8 @@ def wild_market(make_market: MakeMarket, seed: int, contract: FuturesContract, b
         low=low,
         mark_high=high * np.exp(random.normal(0, 0.005, bars)).clip(1.0),
         mark_low=low * np.exp(random.normal(0, 0.005, bars)).clip(None, 1.0),
+        mark_open=opens * 0.7 + 0.15 * (high + low),
+        mark_close=close * 0.7 + 0.15 * (high + low),
         funding={int(bar): float(random.normal(0, 0.01)) for bar in range(0, bars, 8)},
         breaks=[bars // 2],
         atr=2.0,
@@ -141,7 +149,8 @@ def test_equity_follows_from_positions_and_prices(
     """Told anew, without margins: old position to the open, new one to the close, costs off."""
     plain = replace(config, stop_loss_atr=0.0, take_profit_atr=0.0, leverage=min(config.leverage, 1.0))
     market = wild_market(make_market, seed, contract)
-    market = replace(market, bars=replace(market.bars, mark_high=market.bars.high, mark_low=market.bars.low))
+    last = {f"mark_{name}": getattr(market.bars, name) for name in PRICES}
+    market = replace(market, bars=replace(market.bars, **last))
     record = run_actions(market, drawn_actions(seed, plain, len(market)), plain, flatten=False)
     if record.liquidations:
         return  # a short may be liquidated inside a bar even at leverage 1
@@ -228,7 +237,7 @@ def test_nothing_depends_on_later_prices(
     bars = one.bars
     columns = {
         name: np.r_[getattr(bars, name)[: fork + 1], getattr(other.bars, name)[fork + 1 :]]
-        for name in ("open", "high", "low", "close", "mark_high", "mark_low", "funding_rate")
+        for name in (*PRICES, *(f"mark_{price}" for price in PRICES), "funding_rate")
     }
     forked = replace(one, bars=replace(bars, **columns))
     actions = drawn_actions(seed, config, len(one))
@@ -265,9 +274,12 @@ print(t.digest_of_runs(written_market))
 
 def digest_of_runs(make_market: MakeMarket) -> str:
     """The last bits of some runs that visit every rule."""
-    contract = FuturesContract(name="t", taker_fee=0.0005, slippage=0.0003, tick_size=0.01, tiers=TIERS)
+    plain = FuturesContract(name="t", taker_fee=0.0005, slippage=0.0003, tick_size=0.01, tiers=TIERS)
+    entry = replace(plain, maintenance_on="entry", reserve_closing_fee=True, commission=0.2)
+    whole = replace(plain, tier_amounts=False, maintenance_fee=0.0005, lot_size=0.001)
     ends = []
     for seed in range(6):
+        contract = (plain, entry, whole)[seed % 3]
         for mode in ("order", "target", "continuous"):
             config = EnvConfig(
                 window=1,
@@ -282,7 +294,27 @@ def digest_of_runs(make_market: MakeMarket) -> str:
             )
             record = played(make_market, seed, contract, config)
             ends.append(float(record.rows[:, :20].sum()).hex() + str(record.trades().exit_reason.nunique()))
-    return ",".join(ends)
+    return ",".join([*ends, *rewards_of_a_batch(wild_market(make_market, 1, plain))])
+
+
+def rewards_of_a_batch(market: Market) -> list[str]:
+    """The last bits of what a vector environment with everything drawn at random returns."""
+    config = EnvConfig(
+        window=2,
+        random_start=True,
+        random_length=True,
+        episode_bars=9,
+        leverage_range=(1.0, 20.0),
+        cost_range=(0.0, 3.0),
+        delay_bars=1,
+    )
+    env = FuturesTradingVectorEnv(market, 7, config)
+    env.reset(seed=3)
+    random, ends = np.random.default_rng(0), []
+    for _ in range(30):
+        observation, rewards, *_ = env.step(random.integers(0, 3, 7))
+        ends.append(float(rewards.sum() + sum(part.sum() for part in observation.values())).hex())
+    return ends
 
 
 def test_plain_python_gives_the_same_bits(make_market: MakeMarket) -> None:

@@ -116,6 +116,7 @@ def test_account_numbers_by_hand(make_market: MakeMarket) -> None:
         "drawdown": 1 - 11_000 / 12_000,
         "stop_distance": 6 / 10,
         "target_distance": 9 / 10,
+        "pending": 0.0,
     }
     assert seen == pytest.approx(expected, rel=1e-6)
 

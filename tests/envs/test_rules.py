@@ -13,7 +13,7 @@ from hypothesis import given, settings, strategies as st
 from quantum_trader.envs import rewards, rules
 from quantum_trader.envs.presets import PRESETS
 
-TIERS = rules.tier_table(PRESETS["binance-btc"].tiers, 16)
+TIERS = rules.tier_table(PRESETS["binance-btc"], 16)
 PRICES = st.floats(0.01, 1e5)
 SIDES = st.sampled_from([1.0, -1.0])
 
@@ -46,9 +46,55 @@ def test_bankruptcy_lies_beyond_liquidation(side: float, entry: float, leverage:
     assert side * (liquidation - bankrupt) >= -1e-9 * entry
 
 
+JUMPING = rules.tier_table(PRESETS["okx-btc"], 16)
+
+
+@given(side=SIDES, entry=PRICES, notional=st.floats(10.0, 2e8), leverage=st.floats(1.5, 40.0))
+@settings(max_examples=150, deadline=None)
+def test_first_price_short_of_margin_where_brackets_jump(
+    side: float, entry: float, notional: float, leverage: float
+) -> None:
+    """Rates on the whole notional: margin suffices up to the liquidation price, and no further."""
+    quantity = notional / entry
+    margin = rules.initial_margin(quantity, entry, leverage)
+
+    def spare(price: float) -> float:
+        needed = rules.maintenance_margin(quantity * price, JUMPING)
+        return (margin + rules.unrealised_pnl(side * quantity, entry, price) - needed) / notional
+
+    if spare(entry) <= 0.0:
+        return  # the venue would not have opened it: the leverage is above the bracket's cap
+    price = rules.liquidation_price(side, quantity, entry, margin, JUMPING)
+    assert spare(price * (1.0 - 1e-9 * side)) <= 0.0
+    for way in np.linspace(0.0, 0.999999, 400):
+        assert spare(entry + way * (price - entry)) >= -1e-12
+
+
+def test_liquidation_on_the_entry_value() -> None:
+    """Maintenance margin fixed at entry: entry x (1 - s/L + s mmr), whatever the price does since."""
+    one = np.array([[0.0, 0.01, 0.0, 100.0, 1e9]])
+    for side in (1.0, -1.0):
+        price = rules.liquidation_price_on_entry(side, 2.0, 100.0, 20.0, one)
+        assert price == pytest.approx(100.0 * (1.0 - side * 0.1 + side * 0.01), rel=1e-12)
+    assert rules.liquidation_price_on_entry(1.0, 2.0, 100.0, 400.0, one) == 0.0
+
+
+def test_an_order_costs_margin_and_fees() -> None:
+    """50x on 1 at 10,000: 200 of margin, 7.50 to open, and 7.35 reserved for closing a long at bankruptcy."""
+    assert rules.order_cost(1.0, 1.0, 10_000.0, 50.0, 0.00075, 0.0, False) == pytest.approx(207.5)
+    assert rules.order_cost(1.0, 1.0, 10_000.0, 50.0, 0.00075, 0.0, True) == pytest.approx(214.85)
+    assert rules.order_cost(-1.0, 1.0, 10_000.0, 50.0, 0.00075, 0.0, True) == pytest.approx(215.15)
+
+
+def test_a_commission_is_paid_per_base_unit() -> None:
+    """2.25 dollars a contract of 50 units: 3 contracts pay 6.75 at any price."""
+    assert rules.fee(150.0, 5_000.0, 0.0, 2.25 / 50) == pytest.approx(6.75)
+    assert rules.fee(150.0, 9_999.0, 0.0, 2.25 / 50) == pytest.approx(6.75)
+
+
 def test_liquidation_price_without_tiers_is_the_textbook_one() -> None:
     """One bracket: entry x (1 - 1/L) / (1 - mmr) for a long, entry x (1 + 1/L) / (1 + mmr) for a short."""
-    tier = np.array([[0.0, 0.005, 0.0, 100.0]])
+    tier = np.array([[0.0, 0.005, 0.0, 100.0, 1e9]])
     for leverage in (2.0, 10.0, 50.0):
         margin = 100.0 / leverage
         assert rules.liquidation_price(1.0, 1.0, 100.0, margin, tier) == pytest.approx(
@@ -67,13 +113,12 @@ def test_maintenance_margin_is_continuous(notional: float) -> None:
     assert -1e-6 <= step <= 0.01
 
 
-def test_leverage_cap_falls_with_notional() -> None:
-    """BTC brackets: 125 below 50,000, 100 from there on, 1 in the last; the cap of 20x is 100 million."""
-    assert rules.leverage_cap(49_999.0, TIERS) == 125.0
-    assert rules.leverage_cap(50_000.0, TIERS) == 100.0
-    assert rules.leverage_cap(1e12, TIERS) == 1.0
-    assert rules.notional_cap(20.0, PRESETS["binance-btc"].tiers) == 1e8
-    assert rules.notional_cap(126.0, PRESETS["binance-btc"].tiers) == 0.0
+def test_notional_is_capped_by_leverage() -> None:
+    """BTC brackets: 50,000 at 125x, 600,000 at 100x, 100 million at 20x, nothing above 125x."""
+    assert rules.notional_cap(125.0, TIERS) == 50_000.0
+    assert rules.notional_cap(100.0, TIERS) == 600_000.0
+    assert rules.notional_cap(20.0, TIERS) == 1e8
+    assert rules.notional_cap(126.0, TIERS) == 0.0
 
 
 @given(lots=st.integers(0, 10**7), step=st.sampled_from([1.0, 0.1, 0.01, 0.001, 0.0001, 0.005, 5.0, 0.3]))
@@ -102,7 +147,7 @@ def test_average_entry_weighs_by_quantity() -> None:
 
 
 CALLS: list[tuple[Any, tuple[Any, ...]]] = [
-    (rules.fee, (1.3, 27_123.45, 0.0005)),
+    (rules.fee, (1.3, 27_123.45, 0.0005, 0.45)),
     (rules.fill_price, (27_123.4, -1.0, 0.00013, 0.1)),
     (rules.funding_payment, (-1.7, 27_123.45, 0.000123)),
     (rules.unrealised_pnl, (-1.7, 27_123.45, 26_000.1)),
@@ -112,7 +157,10 @@ CALLS: list[tuple[Any, tuple[Any, ...]]] = [
     (rules.tier_of, (7e5, TIERS)),
     (rules.maintenance_margin, (7.1e5, TIERS)),
     (rules.liquidation_price, (1.0, 31.7, 27_123.45, 123_456.0, TIERS)),
-    (rules.leverage_cap, (7e5, TIERS)),
+    (rules.liquidation_price, (-1.0, 31.7, 27_123.45, 123_456.0, TIERS)),
+    (rules.liquidation_price_on_entry, (1.0, 31.7, 27_123.45, 123_456.0, TIERS)),
+    (rules.order_cost, (-1.0, 1.3, 27_123.45, 7.0, 0.00055, 0.3, True)),
+    (rules.notional_cap, (20.0, TIERS)),
     (rules.round_lot, (2.34559, 0.0001)),
     (rules.round_tick, (2.34559, 0.0001)),
     (rewards.log_equity, (10_000.0, 9_876.5, 10_000.0)),

@@ -86,7 +86,7 @@ def test_tables_are_looked_up_at_the_bar(make_market: MakeMarket) -> None:
     config = EnvConfig(window=5, random_start=True, episode_bars=6)
     env = FuturesTradingVectorEnv(markets, N, config, observation="table", tables=tables)
     index = FuturesTradingVectorEnv(markets, N, config, observation="index")
-    seen, place = env.reset(seed=1)[0], index.reset(seed=1)[0]
+    seen, place = env.reset(seed=0)[0], index.reset(seed=0)[0]
     for batch in [None, *batches(0, 20)]:
         if batch is not None:
             seen, place = env.step(batch)[0], index.step(batch)[0]

@@ -5,8 +5,6 @@ Numbers and sources are copied from a collection of 46 such examples. Not applic
 - v032's second number (a liquidation price with a 5 % buffer) is a bot's own safety margin, no rule of a
     venue;
 - profit ratios of v059-v071 divide by another trader's stake; only their profits are checked;
-- v035's order cost adds the closing fee a venue reserves; its parts are checked, the reserve does not exist
-    here;
 - v052, v054: whether a trade some seconds after the stamp still pays is finer than a bar; the sums are
     checked.
 """
@@ -17,14 +15,14 @@ import numpy as np
 import pytest
 
 from quantum_trader.envs import rules
-from quantum_trader.envs.contract import MarginTier
+from quantum_trader.envs.contract import FuturesContract, MarginTier
 
 FREQTRADE = "freqtrade/freqtrade@c9ae5e1e9 "
 LONG, SHORT = 1.0, -1.0
 
 
 def one_tier(mmr: float, cum: float = 0.0) -> rules.TierTable:
-    return np.array([[0.0, mmr, cum, 125.0]])
+    return np.array([[0.0, mmr, cum, 125.0, 1e9]])
 
 
 # id, side, quantity, entry, margin, maintenance rate, maintenance amount, liquidation price, tolerance
@@ -60,8 +58,7 @@ WITH_FEE = [
     ("v020", LONG, 1.0, 10.0, 3.3333333333333335, 0.01, 0.0006, 6.738090425173506),
 ]
 
-# Bybit takes the maintenance margin on the ENTRY value: a fixed amount, so rate 0 and amount -Q x entry x
-# rate.
+# Bybit takes the maintenance margin on the ENTRY value.
 ON_ENTRY = [
     ("v022", LONG, 3.0, 6.7666666),
     ("v024", LONG, 10.0, 9.1),
@@ -92,10 +89,10 @@ def test_liquidation_price_with_fee(
 
 @pytest.mark.parametrize("case", ON_ENTRY, ids=lambda case: case[0])
 def test_liquidation_price_on_entry_value(case: tuple[str, float, float, float]) -> None:
-    """With the maintenance margin as a fixed amount, the same formula gives Bybit's prices."""
+    """The maintenance margin of the entry value gives Bybit's prices."""
     _, side, leverage, expected = case
     margin = rules.initial_margin(1.0, 10.0, leverage)
-    price = rules.liquidation_price(side, 1.0, 10.0, margin, one_tier(0.0, -10.0 * 0.01))
+    price = rules.liquidation_price_on_entry(side, 1.0, 10.0, margin, one_tier(0.01))
     assert price == pytest.approx(expected, abs=1e-5)
 
 
@@ -115,7 +112,7 @@ def test_bankruptcy_price_and_order_cost() -> None:
     assert (margin, bankrupt) == (200.0, 9_800.0)
     opening, closing = rules.fee(1.0, 10_000.0, 0.00075), rules.fee(1.0, bankrupt, 0.00075)
     assert (opening, closing) == (pytest.approx(7.5), pytest.approx(7.35))
-    assert margin + opening + closing == pytest.approx(214.85)
+    assert rules.order_cost(LONG, 1.0, 10_000.0, 50.0, 0.00075, 0.0, True) == pytest.approx(214.85)
 
 
 def test_initial_margin() -> None:
@@ -201,12 +198,14 @@ def test_maintenance_amounts() -> None:
         for floor, cap, mmr, leverage in zip(floors, caps, rates, leverages, strict=True)
     )
     expected = [0.0, 75.0, 1475.0, 11475.0, 31475.0, 231475.0, 2231475.0, 4231475.0, 16731475.0, 66731475.0]
-    assert rules.tier_table(tiers)[:, rules.CUM] == pytest.approx(expected)
+    contract = FuturesContract(name="SOLUSDT", tiers=tiers)
+    assert rules.tier_table(contract)[:, rules.CUM] == pytest.approx(expected)
     # level 5 of BTCUSD: 50 x (0.05 - 0.025) + 0.56 = 1.81, where 0.56 is carried by a made-up tier below
     below = MarginTier(floor=0.0, cap=22.4, mmr=0.0, max_leverage=100.0)
     level4 = MarginTier(floor=22.4, cap=50.0, mmr=0.025, max_leverage=50.0)
     level5 = MarginTier(floor=50.0, cap=100.0, mmr=0.05, max_leverage=20.0)
-    assert rules.tier_table((below, level4, level5))[:, rules.CUM] == pytest.approx([0.0, 0.56, 1.81])
+    levels = FuturesContract(name="BTCUSD", tiers=(below, level4, level5))
+    assert rules.tier_table(levels)[:, rules.CUM] == pytest.approx([0.0, 0.56, 1.81])
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ def test_only_a_weekend_of_a_weekday_market_is_no_gap(pause: int, broken: bool) 
     bars = weekend(pause)
     assert find_breaks(bars, WEEKDAYS).tolist() == [False, False, False, broken, False]
     assert find_breaks(bars, ALWAYS).tolist() == [False, False, False, pause > 3, False]
-    assert gap_report(bars, WEEKDAYS).weekend_pauses == int(48 <= pause <= 80)
+    assert gap_report(bars, WEEKDAYS).pauses == int(48 <= pause <= 80)
 
 
 def test_a_long_pause_in_mid_week_is_a_gap() -> None:
@@ -152,7 +152,7 @@ def test_daily_bars_skip_weekends() -> None:
     days = [0, 1, 4, 5, 6, 7, 8, 11]  # from Thursday 2024-01-04 on
     bars = replace(bars_at([24 * day for day in days], start=FRIDAY_21H - 45 * HOUR), step_ms=24 * HOUR)
     assert not find_breaks(bars, WEEKDAYS, 1).any()
-    assert gap_report(bars, WEEKDAYS).weekend_pauses == 2
+    assert gap_report(bars, WEEKDAYS).pauses == 2
 
 
 @pytest.mark.parametrize("contract", [ALWAYS, WEEKDAYS], ids=["24/7", "weekdays"])
@@ -171,7 +171,7 @@ def test_the_live_rule_is_the_batch_rule(contract: FuturesContract) -> None:
 def test_gaps_of_the_sample() -> None:
     """One year of EURUSD: 51 weekends, and the one real gap at Christmas breaks it."""
     report = gap_report(sample_bars(), WEEKDAYS)
-    assert (report.gaps, report.longest, report.missing, report.breaks, report.weekend_pauses) == (
+    assert (report.gaps, report.longest, report.missing, report.breaks, report.pauses) == (
         1,
         14,
         14,

@@ -148,7 +148,7 @@ def test_inspect_tells_range_gaps_and_costs(capsys: pytest.CaptureFixture[str]) 
     """The description of the sample has its bars, its range and its weekends."""
     assert main(["data", "inspect"]) == 0
     text = capsys.readouterr().out
-    for fragment in ("EURUSD", "6,225", "2017-01-01 22:00", "weekend pauses", "fx-eurusd"):
+    for fragment in ("EURUSD", "6,225", "2017-01-01 22:00", "pauses of the session", "fx-eurusd"):
         assert fragment in text
 
 

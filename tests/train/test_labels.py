@@ -37,8 +37,7 @@ def flat_bars(**changes: dict[int, float]) -> Bars:
         timestamp=np.arange(BARS, dtype=np.int64) * 3_600_000,
         volume=np.ones(BARS),
         funding_rate=np.full(BARS, np.nan),
-        mark_high=columns["high"],
-        mark_low=columns["low"],
+        **{f"mark_{name}": column for name, column in columns.items()},
         **columns,
     )
 

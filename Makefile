@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 WORKERS ?= 2
 
-.PHONY: demo test test-all lint format bench clean
+.PHONY: demo test test-all test-oracle lint format bench bench-peers clean
 
 # The main job on the embedded real sample: train, evaluate, write the report.
 demo: $(READY)
@@ -17,6 +17,18 @@ test: $(READY)
 test-all: $(READY)
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
 
+# Other people's trading engines run the same trades; they need a pandas of their own.
+test-oracle: .venv-oracle/.ready
+	OMP_NUM_THREADS=1 .venv-oracle/bin/python -m pytest -q tests/oracle
+
+.venv-oracle/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-oracle
+	.venv-oracle/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	grep -vE '^(fsspec|pandas|pandas-stubs)==' constraints.txt > .venv-oracle/constraints.txt
+	.venv-oracle/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -c .venv-oracle/constraints.txt -e ".[oracle]"
+	@touch $@
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -26,11 +38,24 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Other people's environments, measured beside ours in one run.
+bench-peers: $(READY) .venv-peers/.ready
+	$(BIN)/python benchmarks/env.py --peers-python .venv-peers/bin/python
+
+# gym-trading-env goes alone: its ccxt and Flask pins exclude freqtrade, and its environment uses neither.
+.venv-peers/.ready: benchmarks/peers/requirements.txt benchmarks/peers/constraints.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -r benchmarks/peers/requirements.txt -c benchmarks/peers/constraints.txt
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --no-deps gym-trading-env==0.3.5
+	@touch $@
+
 bench: demo
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # torch goes first and by its exact version, so that no other package picks a build for it.
 $(READY): pyproject.toml constraints.txt

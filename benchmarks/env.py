@@ -1,35 +1,48 @@
-"""Environment steps per second, one thread: `python benchmarks/env.py [--json FILE]`.
+"""Environment steps per second beside other environments: `python benchmarks/env.py [--json FILE]`.
 
-Random orders on 10,000 synthetic bars, leverage 5, episodes of 250 to 500 bars with random starts. Each
-figure is the best of several rounds, since other load on the machine can only slow a round down.
+Everything gets the same 10,000 synthetic hourly bars, 14 features, windows of 60 bars and random actions
+drawn beforehand; leverage 5 and a fee of 0.05 % where an environment has them; one thread. Resets count.
+Speeds are steps per second of processor time, so that waiting for a busy core does not count. Each figure is
+the best of several rounds, since other load can only slow a round down, and the rounds of one size alternate,
+so that all see the same load.
+
+Other people's environments run in worker processes. Those that the interpreter of `--peers-python` or else
+this one can import are measured; `make bench-peers` builds an environment that has them all.
 """
 
 from __future__ import annotations
 
+import os
+
+# Before anything that starts threads is imported; the workers inherit it.
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+os.environ["MKL_NUM_THREADS"] = "1"
+os.environ["NUMEXPR_NUM_THREADS"] = "1"
+os.environ["NUMBA_NUM_THREADS"] = "1"
+
 import json
 import platform
-import time
-from collections.abc import Callable
+import sys
+import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
+from typing import Annotated, Any
 
-import numpy as np
 import tyro
+from peers import ours
+from peers.processes import Worker, workers
+from peers.registry import PEERS
+from peers.rounds import Contestant, Figure, measure
+from peers.table import TARGETS, noise, ratios, table, targets_text, verdict
+from peers.task import Task
 
-from quantum_trader.envs import (
-    EnvConfig,
-    FuturesTradingEnv,
-    FuturesTradingVectorEnv,
-    Market,
-    SyntheticConfig,
-    preset,
-    run_actions,
-    synthetic_bars,
-)
-from quantum_trader.envs.batch import step_accounts
-from quantum_trader.envs.layout import TRADE_LOG, matrix
+from quantum_trader.envs import Market, SyntheticConfig, preset, synthetic_bars
 
-CONFIG = EnvConfig(leverage=5.0, max_units=2, random_start=True, random_length=True, episode_bars=500)
+PACKAGES = ("quantum-trader", "numpy", "numba", "gymnasium", "stable_baselines3")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,144 +52,105 @@ class Options:
     json: Path | None = None
     """Where to write the figures as JSON besides printing them."""
     sizes: tuple[int, ...] = (64, 256, 1024, 4096)
-    """Numbers of accounts in the vector environment."""
-    seconds: float = 0.5
-    """Length of a round."""
-    rounds: int = 5
+    """Numbers of accounts in the vector environments."""
+    seconds: float = 0.4
+    """Length of a round; raising it makes figures steadier."""
+    rounds: int = 7
     """Rounds per figure, the best of which counts."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figure:
-    """One measurement."""
-
-    what: str
-    accounts: int
-    steps_per_second: float
+    warm_up: int = 500
+    """Steps of each account before the first round; 500 is the longest episode."""
+    peers_python: Annotated[tuple[Path, ...], tyro.conf.UseAppendAction] = ()
+    """Interpreter with peers installed. Repeat it for several: the first that can import a peer runs it."""
+    quick: bool = False
+    """Two rounds of 20 ms at N=64 only, to see that everything runs; the figures mean nothing."""
 
 
 def main(options: Options) -> None:
     """Measure, print, and write."""
+    if options.quick:
+        options = replace(options, sizes=(64,), seconds=0.02, rounds=2, warm_up=0)
     market = Market.build(synthetic_bars(SyntheticConfig(bars=10_000)), preset("binance-btc"))
-    figures = [*singles(market, options), *(f for n in options.sizes for f in batched(market, n, options))]
-    for figure in figures:
-        rate = figure.steps_per_second / 1e6
-        print(f"{figure.what:42s} N={figure.accounts:<5d} {rate:8.3f} million steps/s")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "task.npz")
+        task_for_peers(market).save(path)
+        with workers((*options.peers_python, Path(sys.executable)), path) as (running, missing):
+            figures = contest(market, running, options)
+            versions = {name: worker.versions for name, worker in running.items()}
+    verdicts = [verdict(target, figures) for target in TARGETS]
+    print(table(figures))
+    print(f"\nThe median round stayed {noise(figures):.0%} behind the best: other load, for the most part.")
+    for name, reason in missing.items():
+        print(f"{name} not installed ({reason}): pip install {PEERS[name].requirement}; see --peers-python.")
+    print(f"\nTargets\n{targets_text(verdicts)}")
     if options.json is not None:
-        machine = {"machine": platform.machine(), "python": platform.python_version()}
-        document = {**machine, "figures": [asdict(figure) for figure in figures]}
-        options.json.write_text(json.dumps(document, indent=2) + "\n")
+        document = {
+            "machine": machine(),
+            "versions": {"ours": {name: version(name) for name in PACKAGES}, **versions},
+            "not_installed": missing,
+            "rounds": {
+                "number": options.rounds,
+                "seconds": options.seconds,
+                "warm_up": options.warm_up,
+            },
+            "figures": [asdict(figure) for figure in figures],
+            "ratios": [asdict(ratio) for ratio in ratios(figures)],
+            "targets": [asdict(each) for each in verdicts],
+        }
+        options.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
-def singles(market: Market, options: Options) -> list[Figure]:
-    """One environment, and one backtest in a single pass."""
-    figures = []
-    for name, observe in (("single, full observation", True), ("single, bare window", False)):
-        env = FuturesTradingEnv(market, replace(CONFIG, observe_account=observe))
-        orders = np.random.default_rng(0).integers(0, 3, 512).tolist()
-        env.reset(seed=0)
-
-        def steps(env: FuturesTradingEnv = env, orders: list[int] = orders) -> int:
-            for order in orders:
-                if any(env.step(order)[2:4]):
-                    env.reset()
-            return len(orders)
-
-        figures.append(Figure(what=name, accounts=1, steps_per_second=best_rate(steps, options)))
-    actions = np.random.default_rng(0).integers(0, 3, len(market))
-
-    def backtest() -> int:
-        run_actions(market, actions, CONFIG)
-        return len(market)
-
-    rate = best_rate(backtest, options)
-    return [*figures, Figure(what="run_actions, whole backtest", accounts=1, steps_per_second=rate)]
+def contest(market: Market, peers: Mapping[str, Worker], options: Options) -> list[Figure]:
+    """First what steps one account, then each number of accounts."""
+    run = partial(measure, rounds=options.rounds, seconds=options.seconds, warm_up=options.warm_up)
+    figures = run([*ours.singles(market), *_of_peers(peers, 1, vectorised=False)])
+    for accounts in options.sizes:
+        figures += run([*ours.batched(market, accounts), *_of_peers(peers, accounts, vectorised=True)])
+    return figures
 
 
-def batched(market: Market, accounts: int, options: Options) -> list[Figure]:
-    """The vector environment with each kind of observation, and the bare rules."""
-    bare = replace(CONFIG, observe_account=False)
-    table = [np.zeros((len(market), 256), dtype=np.float32)]
-    kinds = {
-        "vector, bar index only": FuturesTradingVectorEnv(market, accounts, bare, observation="index"),
-        "vector, bar index and account": FuturesTradingVectorEnv(
-            market, accounts, CONFIG, observation="index"
-        ),
-        "vector, embedding of 256 and account": FuturesTradingVectorEnv(
-            market, accounts, CONFIG, observation="table", tables=table
-        ),
-        "vector, bare window": FuturesTradingVectorEnv(market, accounts, bare),
-        "vector, window, account and context": FuturesTradingVectorEnv(market, accounts, CONFIG),
-    }
-    figures = [rules(market, accounts, options)]
-    for name, env in kinds.items():
-        rate = best_rate(stepper(env, accounts), options)
-        figures.append(Figure(what=name, accounts=accounts, steps_per_second=rate))
-    to_sb3 = kinds["vector, window, account and context"].to_sb3()
-    to_sb3.seed(0)
-    to_sb3.reset()
-    orders = drawn_orders(accounts)
-
-    def sb3_steps() -> int:
-        for order in orders:
-            to_sb3.step(order)
-        return len(orders) * accounts
-
-    rate = best_rate(sb3_steps, options)
+def _of_peers(peers: Mapping[str, Worker], accounts: int, *, vectorised: bool) -> list[Contestant]:
     return [
-        *figures,
-        Figure(what="SB3 VecEnv, window, account and context", accounts=accounts, steps_per_second=rate),
+        Contestant(what=name, accounts=accounts, run=partial(worker.round, accounts))
+        for name, worker in peers.items()
+        if PEERS[name].vectorised == vectorised
     ]
 
 
-def rules(market: Market, accounts: int, options: Options) -> Figure:
-    """The compiled account step alone, on accounts that never finish within a round."""
-    env = FuturesTradingVectorEnv(market, accounts, replace(CONFIG, random_length=False, episode_bars=5_000))
-    orders = [order.astype(np.float64) for order in drawn_orders(accounts)]
-    log, joined = matrix(1, TRADE_LOG), env.joined
-    env.reset(seed=0)
-    state = np.array(env.accounts.tolist())
-    fresh = state.copy()
-
-    def steps() -> int:
-        state[:] = fresh
-        for _ in range(8):
-            for order in orders:
-                step_accounts(state, order, joined.bars, joined.rules, log)
-        return 8 * len(orders) * accounts
-
-    return Figure(what="account rules alone", accounts=accounts, steps_per_second=best_rate(steps, options))
-
-
-def stepper(env: FuturesTradingVectorEnv, accounts: int) -> Callable[[], int]:
-    """A function that takes some steps in every account and returns how many that were."""
-    orders = drawn_orders(accounts)
-    env.reset(seed=0)
-
-    def steps() -> int:
-        for order in orders:
-            env.step(order)
-        return len(orders) * accounts
-
-    return steps
+def task_for_peers(market: Market) -> Task:
+    """The market's bars, and the features that our windows are cut from."""
+    bars = market.bars
+    return Task(
+        timestamp=bars.timestamp,
+        open=bars.open,
+        high=bars.high,
+        low=bars.low,
+        close=bars.close,
+        volume=bars.volume,
+        features=market.table,
+        window=ours.CONFIG.window,
+        episode_bars=ours.CONFIG.episode_bars,
+        leverage=ours.CONFIG.leverage,
+        fee=market.contract.taker_fee,
+    )
 
 
-def drawn_orders(accounts: int) -> list[np.ndarray]:
-    """16 batches of random orders."""
-    random = np.random.default_rng(0)
-    return [random.integers(0, 3, accounts) for _ in range(16)]
+def machine() -> dict[str, Any]:
+    """Processor, cores, system and Python."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+    }
 
 
-def best_rate(steps: Callable[[], int], options: Options) -> float:
-    """Steps per second in the best round, after one call to compile and warm up."""
-    steps()
-    best = 0.0
-    for _ in range(options.rounds):
-        done, start = 0, time.perf_counter()
-        while time.perf_counter() - start < options.seconds:
-            done += steps()
-        best = max(best, done / (time.perf_counter() - start))
-    return best
+def _processor() -> str:
+    listed = Path("/proc/cpuinfo")
+    if listed.exists():
+        for line in listed.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

@@ -2,11 +2,12 @@
 
 The decision was taken at the close of bar t; this is what bar t+1 does with it:
 
-1. at the open, to a position carried in: liquidation if the open is past its liquidation price, else
+1. funding, if a settlement falls on the bar's open: the position carried in pays, since an order that was
+   decided at that moment fills after it;
+2. at the open, to a position carried in: liquidation if the open is past its liquidation price, else
    closing after `max_holding_bars`, else the stop or target if the open is past it. Any of these cancels
    the order due now;
-2. otherwise the order fills at the open, with adverse slippage and the fee;
-3. funding, if a settlement falls on the bar's open;
+3. otherwise the order fills at the open, with adverse slippage and the fee;
 4. inside the bar: liquidation on the mark's range, the stop-loss, the take-profit. Where several could have
    happened the worst is assumed: of liquidation and stop the one nearer to the price, and both before the
    target;
@@ -70,12 +71,10 @@ def account_step(
         intent, unit = _queue(account, intent, _one_unit(account, last, rules), rules.delay)
     account.row += 1.0
     account.step += 1.0
-    if account.quantity == 0.0 or not _leave_at_open(account, bar, rules, log):
-        _fill(account, intent, unit, last, bar, rules, log)
-    # The position held AFTER the fill pays. Moving these two lines above the fill makes the one held before
-    # it pay.
     if account.quantity != 0.0 and bar.funding_rate != 0.0:
         settle_funding(account, bar.mark_open, bar.funding_rate, rules)
+    if account.quantity == 0.0 or not _leave_at_open(account, bar, rules, log):
+        _fill(account, intent, unit, last, bar, rules, log)
     if account.quantity != 0.0:
         _leave_inside_bar(account, bar, rules, log)
     if close_out and account.quantity != 0.0:
@@ -188,7 +187,7 @@ def _leave_inside_bar(account: Account, bar: Quote, rules: Rules, log: TradeLog 
     side = 1.0 if long else -1.0
     price, mark = bar.open, bar.mark_open
     liquidation, stop, target = account.liquidation, account.stop, account.target
-    if side * (mark - liquidation) <= 0.0:  # funding or the entry's own slippage used the margin up
+    if side * (mark - liquidation) <= 0.0:  # the entry's own slippage used the margin up
         liquidate(account, mark, rules, log)
         return
     worst_mark = bar.mark_low if long else bar.mark_high

@@ -14,9 +14,9 @@ from quantum_trader.envs.batch import open_accounts, replay_actions
 from quantum_trader.envs.env_config import EnvConfig
 from quantum_trader.envs.errors import ConfigError
 from quantum_trader.envs.joined import join_markets
-from quantum_trader.envs.layout import ACCOUNT, TRADE, TRADE_LOG, Matrix, Records, matrix, records
+from quantum_trader.envs.layout import ACCOUNT, FILL, TRADE, TRADE_LOG, Matrix, Records, matrix, records
 from quantum_trader.envs.market import Market
-from quantum_trader.envs.records import history_frame, trades_frame
+from quantum_trader.envs.records import fills_frame, history_frame, trades_frame
 from quantum_trader.envs.starts import fixed_starts
 
 _ACCOUNT = np.zeros(1, dtype=np.int64)
@@ -31,6 +31,7 @@ class Record:
         timestamp: int64 [n], bar opens.
         rows: float64 [n, fields of `quantum_trader.envs.layout.Account`], the account after each bar.
         closed: float64 [trades, fields of `quantum_trader.envs.layout.Trade`].
+        executed: float64 [fills, fields of `quantum_trader.envs.layout.Fill`].
         initial_balance: equity before the first trade.
         bars_done: bars until the equity floor ended trading; n if it was never reached.
     """
@@ -39,6 +40,7 @@ class Record:
     timestamp: Milliseconds
     rows: Matrix
     closed: Matrix
+    executed: Matrix
     initial_balance: float
     bars_done: int
 
@@ -117,6 +119,12 @@ class Record:
         frame[["entry_bar", "exit_bar"]] += self.first
         return frame
 
+    def fills(self) -> pd.DataFrame:
+        """One row per execution: see `quantum_trader.envs.records.fills_frame`."""
+        frame = fills_frame(self.executed, self.timestamp, self.first)
+        frame["bar"] += self.first
+        return frame
+
 
 def run_actions(
     market: Market,
@@ -159,17 +167,19 @@ def run_actions(
     accounts = matrix(1, ACCOUNT)
     open_accounts(accounts, _ACCOUNT, fixed_starts(joined, config, joined.starts), joined.rules)
     history = matrix(end - first, ACCOUNT)
-    # A bar closes at most two trades.
+    # A bar closes at most two trades, in at most three fills.
     trades = matrix(2 * (end - first), TRADE)
     log = matrix(1, TRADE_LOG)
-    bars_done = replay_actions(
-        accounts, chosen[first:end], joined.bars, joined.rules, log, trades, first, history, flatten
+    fills = matrix(3 * (end - first), FILL)
+    bars_done, executed = replay_actions(
+        accounts, chosen[first:end], joined.bars, joined.rules, log, trades, fills, first, history, flatten
     )
     return Record(
         first=first,
         timestamp=market.bars.timestamp[first:end],
         rows=history,
         closed=trades[: int(records(accounts, ACCOUNT)[0].trades)].copy(),
+        executed=fills[:executed].copy(),
         initial_balance=config.initial_balance,
         bars_done=bars_done,
     )

@@ -104,10 +104,11 @@ def replay_actions(
     rules: Matrix,
     logs: Matrix,
     trades: Matrix,
+    fills: Matrix,
     first: int,
     history: Matrix,
     flatten: bool,
-) -> int:
+) -> tuple[int, int]:
     """A pass over bars with actions known beforehand, for one account.
 
     Long gaps are crossed without a position: it is closed before the gap, and what follows is not traded
@@ -118,17 +119,20 @@ def replay_actions(
         actions: float64 [n], action at the close of each bar from `first` on; the last one is never used.
         bars, rules: as `step_accounts`.
         logs: float64 [1, fields of `TradeLog`], overwritten.
-        trades: float64 [capacity, fields of `Trade`].
+        trades: float64 [2 n, fields of `Trade`].
+        fills: float64 [3 n, fields of `Fill`].
         first: row of the first decision.
         history: float64 [n, fields of `Account`], the account after each bar.
         flatten: close what is open at the last bar.
 
     Returns:
-        Number of bars until termination, n if there was none.
+        Number of bars until termination, n if there was none; number of fills.
     """
     account, rule = accounts.view(ACCOUNT)[0, 0], rules.view(RULES)[0, 0]
     quotes, log = bars.view(QUOTE), logs.view(TRADE_LOG)[0, 0]
     width, closed = trades.shape[1], 0
+    size, executed = fills.shape[1], 0
+    origin = 1 + 2 * width + 1  # of the first fill in a log
     bars_done = len(actions)
     history[0] = accounts[0]
     for k in range(1, len(actions)):
@@ -140,6 +144,9 @@ def replay_actions(
             for trade in range(int(log.count)):
                 trades[closed] = logs[0, 1 + trade * width : 1 + (trade + 1) * width]
                 closed += 1
+            for fill in range(int(log.fills)):
+                fills[executed] = logs[0, origin + fill * size : origin + (fill + 1) * size]
+                executed += 1
             if account.terminated == 1.0:
                 bars_done = k + 1
         else:
@@ -147,4 +154,4 @@ def replay_actions(
             account.reward = 0.0
         account.truncated = 0.0
         history[k] = accounts[0]
-    return bars_done
+    return bars_done, executed

@@ -12,6 +12,7 @@ from gymnasium.error import InvalidAction, ResetNeeded
 from numpy.typing import NDArray
 
 from quantum_trader.envs.batch import open_accounts, step_single
+from quantum_trader.envs.custom_reward import RewardFunction, put_rewards
 from quantum_trader.envs.env_config import EnvConfig
 from quantum_trader.envs.errors import ConfigError
 from quantum_trader.envs.joined import JoinedMarkets, join_markets
@@ -48,6 +49,7 @@ Floats32 = NDArray[np.float32]
 Observation = dict[str, Floats32] | Floats32
 
 _FIRST = np.zeros(1, dtype=np.int64)
+_STEPPED = np.ones(1, dtype=np.bool_)
 _REWARD, _TERMINATED, _TRUNCATED = (COLUMN[name] for name in ("reward", "terminated", "truncated"))
 
 
@@ -109,11 +111,11 @@ class FuturesTradingEnv(gymnasium.Env[Any, Any]):
     ## One step
     The decision at the close of bar t meets bar t+1 (t+1+`delay_bars`) in this order:
 
-    1. a position carried in is liquidated if the open is past its liquidation price, else closed after
+    1. if funding settles on the bar's open, the position carried in pays quantity x mark x rate;
+    2. a position carried in is liquidated if the open is past its liquidation price, else closed after
        `max_holding_bars`, else at its stop or target if the open is past them; each of these replaces the
        order;
-    2. the order fills at the open, worse by the contract's slippage, and pays the taker fee;
-    3. if funding settles on the bar's open, the position held after the fill pays quantity x mark x rate;
+    3. the order fills at the open, worse by the contract's slippage, and pays the taker fee;
     4. inside the bar: liquidation on the mark's range, stop-loss, take-profit (at the level, as market
        orders, with slippage and fee; distances in ATRs at entry). Of liquidation and stop the one nearer to
        the price comes first, and both come before the target;
@@ -146,7 +148,8 @@ class FuturesTradingEnv(gymnasium.Env[Any, Any]):
 
     ## Arguments
     market: one `Market`, several, or None for the embedded EURUSD sample. config: an `EnvConfig`.
-    render_mode: "ansi", "rgb_array" or "human".
+    render_mode: "ansi", "rgb_array" or "human". reward_function: a reward of your own instead of
+    `config.reward`, see `quantum_trader.envs.custom_reward.RewardFunction`.
 
     ```python
     import gymnasium as gym
@@ -171,12 +174,14 @@ class FuturesTradingEnv(gymnasium.Env[Any, Any]):
         market: Market | Sequence[Market] | None = None,
         config: EnvConfig | None = None,
         render_mode: str | None = None,
+        reward_function: RewardFunction | None = None,
     ) -> None:
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             known = ", ".join(self.metadata["render_modes"])
             raise ConfigError(f"render_mode must be one of {known} or None, found {render_mode!r}.")
         self.config = config if config is not None else EnvConfig()
         self.render_mode = render_mode
+        self.reward_function = reward_function
         self.joined: JoinedMarkets = join_markets(as_markets(market), self.config)
         self.observation_space = observation_space(self.joined, self.config)
         self.action_space = action_space(self.config)
@@ -233,6 +238,7 @@ class FuturesTradingEnv(gymnasium.Env[Any, Any]):
         if not self._running:
             raise ResetNeeded("The episode has not begun or is over: call reset() before step().")
         self._action[0] = self._checked(action)
+        before = self._accounts.copy() if self.reward_function is not None else self._accounts
         step_single(
             self._accounts,
             self._action,
@@ -242,6 +248,9 @@ class FuturesTradingEnv(gymnasium.Env[Any, Any]):
             self._history,
             self._features,
         )
+        if self.reward_function is not None:
+            put_rewards(self.reward_function, before, self._accounts, _STEPPED)
+            self._history[int(self._account.step)] = self._numbers
         if self._log[0, FILL_COUNT]:
             self._keep_log()
         numbers = self._numbers[:INFO_END].tolist()

@@ -14,6 +14,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from quantum_trader.envs.batch import open_accounts, step_accounts
+from quantum_trader.envs.custom_reward import RewardFunction, put_rewards
 from quantum_trader.envs.env import as_markets
 from quantum_trader.envs.env_config import EnvConfig
 from quantum_trader.envs.errors import ConfigError
@@ -67,6 +68,7 @@ class FuturesTradingVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         observation: "window", "table" or "index".
         tables: with "table": per market float32 [T, D], row t computed from bars up to t only.
         autoreset_mode: see above.
+        reward_function: a reward of your own instead of `config.reward`.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012 (Gymnasium declares it as an instance variable)
@@ -82,11 +84,13 @@ class FuturesTradingVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         observation: ObservationKind = "window",
         tables: Sequence[Floats32] | None = None,
         autoreset_mode: AutoresetMode | Literal["SameStep", "NextStep", "Disabled"] = AutoresetMode.SAME_STEP,
+        reward_function: RewardFunction | None = None,
     ) -> None:
         if num_envs < 1:
             raise ConfigError(f"num_envs must be at least 1, found {num_envs}.")
         self.num_envs = num_envs
         self.render_mode = None
+        self.reward_function = reward_function
         self.config = config if config is not None else EnvConfig()
         self.joined: JoinedMarkets = join_markets(as_markets(markets), self.config)
         self.autoreset_mode = AutoresetMode(autoreset_mode)
@@ -134,7 +138,11 @@ class FuturesTradingVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         ended = self._done
         if self.autoreset_mode == AutoresetMode.DISABLED and ended.any():
             raise ResetNeeded('Finished accounts wait for reset(options={"reset_mask": mask}).')
-        step_accounts(self._matrix, self._checked(actions), joined.bars, joined.rules)
+        orders = self._checked(actions)
+        before = self._matrix.copy() if self.reward_function is not None else self._matrix
+        step_accounts(self._matrix, orders, joined.bars, joined.rules)
+        if self.reward_function is not None:
+            put_rewards(self.reward_function, before, self._matrix, ~ended)
         if self.autoreset_mode == AutoresetMode.NEXT_STEP and ended.any():
             self._open(np.flatnonzero(ended))
         rewards = self._rewards.copy()

@@ -114,12 +114,16 @@ def test_delay_waits_for_later_opens(make_market: MakeMarket) -> None:
         assert record.history().entry_price.iloc[-1] == market.bars.open[1 + delay]
 
 
-def test_funding_is_paid_by_the_long_after_the_fill(make_market: MakeMarket) -> None:
-    """A settlement on the bar of the fill counts: 50 x 100 x 0.01 = 50 from the long to the short."""
-    market = make_market([100.0] * 4, funding={1: 0.01, 2: np.nan, 3: -0.02}, contract=NO_COSTS)
+def test_the_position_carried_into_a_settlement_pays(make_market: MakeMarket) -> None:
+    """Opened at the stamp: nothing; held at it or closed at it: 50 x 100 x 0.01 = 50, long to short."""
+    market = make_market([100.0] * 5, funding={1: 0.01, 2: np.nan, 3: 0.01, 4: -0.02}, contract=NO_COSTS)
     # half the leverage leaves the order uncut: 0.5 x 10,000 / 100 = 50
-    assert trade(market, BUY, leverage=0.5).equity.tolist() == pytest.approx([10_000, 9_950, 9_950, 10_050])
-    assert trade(market, SELL, leverage=0.5).equity.tolist() == pytest.approx([10_000, 10_050, 10_050, 9_950])
+    held = trade(market, BUY, leverage=0.5).equity.tolist()
+    assert held == pytest.approx([10_000, 10_000, 10_000, 9_950, 10_050])
+    short = trade(market, SELL, leverage=0.5).equity.tolist()
+    assert short == pytest.approx([10_000, 10_000, 10_000, 10_050, 9_950])
+    closed = trade(market, BUY, HOLD, SELL, leverage=0.5).equity.tolist()
+    assert closed == pytest.approx([10_000, 10_000, 10_000, 9_950, 9_950])
 
 
 def test_funding_moves_the_liquidation_price(make_market: MakeMarket) -> None:
@@ -315,3 +319,73 @@ def test_ruin_ends_trading(make_market: MakeMarket) -> None:
     assert record.ruined
     assert record.bars_done == 3
     assert math.isinf(record.log_returns[1])
+
+
+def test_a_real_mark_settles_funding_and_values_the_position(make_market: MakeMarket) -> None:
+    """Funding goes by the mark at the stamp, unrealised profit by the mark at the close."""
+    market = make_market(
+        [100.0] * 4,
+        high=[104.0] * 4,
+        low=[96.0] * 4,
+        mark_open=[100, 100, 102, 100],
+        mark_close=[100, 103, 99, 100],
+        funding={2: 0.01},
+        contract=NO_COSTS,
+    )
+    record = trade(market, BUY, initial_balance=1_000.0)
+    # 10 units; funding 10 x 102 x 1 %; then 10 x (mark - 100)
+    assert record.funding == pytest.approx(10.2)
+    assert record.equity.tolist() == pytest.approx([1_000, 1_030, 1_000 - 10.2 - 10, 1_000 - 10.2])
+
+
+def test_commission_is_paid_per_contract(make_market: MakeMarket) -> None:
+    """Three contracts of 5 units at 0.62 each cost 1.86 to open and 1.86 to close, at any price."""
+    contract = replace(NO_COSTS, commission=0.62, contract_size=5.0, lot_size=5.0)
+    market = make_market([100, 100, 200, 200], contract=contract)
+    record = trade(market, BUY, SELL, initial_balance=1_600.0)
+    assert record.position[1] == 15.0
+    assert record.fees == pytest.approx(2 * 3 * 0.62)
+
+
+def test_bybit_liquidates_at_the_entry_formula(make_market: MakeMarket) -> None:
+    """10x at 1 % of the entry value: liquidated at 100 x (1 - 1/10 + 1 %) = 91, and not at 91.1."""
+    contract = replace(NO_COSTS, maintenance_on="entry")
+    for low, count in ((91.1, 0), (91.0, 1)):
+        market = make_market([100, 100, 95, 95], low=[100, 100, low, 95], contract=contract)
+        record = trade(market, BUY, leverage=10.0)
+        assert record.history().liquidation_price[1] == pytest.approx(91.0)
+        assert record.liquidations == count
+
+
+def test_bybit_reserves_the_fee_of_closing(make_market: MakeMarket) -> None:
+    """1,000 at 10x: margin, fee and the fee at bankruptcy together take the balance, no more."""
+    contract = replace(NO_COSTS, taker_fee=0.001, reserve_closing_fee=True)
+    record = trade(make_market([100.0] * 3, contract=contract), BUY, leverage=10.0, initial_balance=1_000.0)
+    assert record.position[1] == pytest.approx(1_000 / (10.0 + 0.1 + 0.09))
+
+
+def test_okx_takes_the_rate_on_the_whole_notional(make_market: MakeMarket) -> None:
+    """A short is liquidated where it enters the next bracket, whose rate it cannot bear."""
+    tiers = (
+        MarginTier(floor=0.0, cap=42_000.0, mmr=0.01, max_leverage=100.0),
+        MarginTier(floor=42_000.0, cap=1e9, mmr=0.2, max_leverage=100.0),
+    )
+    contract = replace(NO_COSTS, tiers=tiers, tier_amounts=False, maintenance_fee=0.0005)
+    record = trade(make_market([100.0] * 3, contract=contract), SELL, leverage=4.0)
+    # 400 short: at 105 the notional reaches 42,000, and 10,000 - 2,000 < 42,000 x 0.2005
+    assert record.history().liquidation_price[1] == pytest.approx(105.0)
+
+
+def test_every_fill_is_listed(make_market: MakeMarket) -> None:
+    """A reversal is two fills at one open, a liquidation is one; fees, pnl and positions add up."""
+    market = make_market([100, 100, 100, 120, 120], contract=replace(COSTLY, slippage=0.0))
+    record = trade(market, 2, 0, 0, 0, actions="target", leverage=5.0, initial_balance=1_000.0)
+    fills = record.fills()
+    assert fills.reason.tolist() == ["open", "reverse", "open", "liquidation"]
+    assert fills.side.tolist() == [1, -1, -1, 1]
+    assert fills.bar.tolist() == [1, 2, 2, 3]
+    assert fills.fee.sum() == pytest.approx(record.fees)
+    moved = (fills.side * fills.quantity).cumsum()
+    assert moved.tolist() == pytest.approx(fills.position.tolist(), abs=1e-9)
+    spent = fills.fee.sum() + record.liquidation_costs
+    assert record.equity[-1] == pytest.approx(1_000 + fills.pnl.sum() - spent)

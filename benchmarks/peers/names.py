@@ -1,0 +1,13 @@
+"""Names of this project's figures."""
+
+SINGLE_FULL = "single, full observation"
+SINGLE_BARE = "single, bare window"
+BACKTEST = "run_actions, whole backtest"
+RULES = "account rules alone"
+INDEX = "vector, bar index only"
+INDEX_ACCOUNT = "vector, bar index and account"
+EMBEDDING = "vector, embedding of 256 and account"
+BARE_WINDOWS = "vector, bare window"
+FULL_WINDOWS = "vector, window, account and context"
+SB3 = "SB3 VecEnv, window, account and context"
+COPY = "memory copy of the windows"

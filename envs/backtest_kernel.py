@@ -14,7 +14,8 @@ from quantum_trader.envs.batch import open_accounts, replay_actions
 from quantum_trader.envs.env_config import EnvConfig
 from quantum_trader.envs.errors import ConfigError
 from quantum_trader.envs.joined import join_markets
-from quantum_trader.envs.layout import ACCOUNT, FILL, TRADE, TRADE_LOG, Matrix, Records, matrix, records
+from quantum_trader.envs.journal import Journal
+from quantum_trader.envs.layout import ACCOUNT, Matrix, Records, records
 from quantum_trader.envs.market import Market
 from quantum_trader.envs.records import fills_frame, history_frame, trades_frame
 from quantum_trader.envs.starts import fixed_starts
@@ -164,22 +165,18 @@ def run_actions(
     joined = join_markets([market], config)
     first = int(joined.starts[0])
     end = len(market) if config.stop is None else min(config.stop, len(market))
-    accounts = matrix(1, ACCOUNT)
-    open_accounts(accounts, _ACCOUNT, fixed_starts(joined, config, joined.starts), joined.rules)
-    history = matrix(end - first, ACCOUNT)
-    # A bar closes at most two trades, in at most three fills.
-    trades = matrix(2 * (end - first), TRADE)
-    log = matrix(1, TRADE_LOG)
-    fills = matrix(3 * (end - first), FILL)
-    bars_done, executed = replay_actions(
-        accounts, chosen[first:end], joined.bars, joined.rules, log, trades, fills, first, history, flatten
+    journal = Journal(end - first - 1)
+    open_accounts(journal.account, _ACCOUNT, fixed_starts(joined, config, joined.starts), joined.rules)
+    journal.note()
+    bars_done = replay_actions(
+        journal.run, journal.steps, chosen[first:end], joined.bars, joined.rules, first, flatten
     )
     return Record(
         first=first,
         timestamp=market.bars.timestamp[first:end],
-        rows=history,
-        closed=trades[: int(records(accounts, ACCOUNT)[0].trades)].copy(),
-        executed=fills[:executed].copy(),
+        rows=journal.full_history,
+        closed=journal.trades.copy(),
+        executed=journal.fills.copy(),
         initial_balance=config.initial_balance,
         bars_done=bars_done,
     )

@@ -16,16 +16,12 @@ from quantum_trader.envs.custom_reward import RewardFunction, put_rewards
 from quantum_trader.envs.env_config import EnvConfig
 from quantum_trader.envs.errors import ConfigError
 from quantum_trader.envs.joined import JoinedMarkets, join_markets
+from quantum_trader.envs.journal import Journal
 from quantum_trader.envs.layout import (
     ACCOUNT,
-    FILL,
     QUOTE,
     START,
-    TRADE,
-    TRADE_LOG,
     Account,
-    Matrix,
-    matrix,
     records,
 )
 from quantum_trader.envs.market import Market, sample_market
@@ -33,23 +29,23 @@ from quantum_trader.envs.masks import action_masks
 from quantum_trader.envs.observe import ACCOUNT_SIZE, gather_accounts
 from quantum_trader.envs.records import (
     COLUMN,
-    FILL_COUNT,
     INFO_END,
     account_info,
     fills_frame,
     history_frame,
-    logged,
     open_trade,
     trades_frame,
 )
 from quantum_trader.envs.spaces import action_space, observation_space
 from quantum_trader.envs.starts import chosen_row, draw_starts
+from quantum_trader.envs.windows import window_view
 
 Floats32 = NDArray[np.float32]
 Observation = dict[str, Floats32] | Floats32
 
 _FIRST = np.zeros(1, dtype=np.int64)
 _STEPPED = np.ones(1, dtype=np.bool_)
+_VIEWS = frozenset(("_run", "_bars", "_rules", "_context", "_windows", "_head", "_account"))
 _REWARD, _TERMINATED, _TRUNCATED = (COLUMN[name] for name in ("reward", "terminated", "truncated"))
 
 
@@ -185,28 +181,27 @@ class FuturesTradingEnv(gymnasium.Env[Any, Any]):
         self.joined: JoinedMarkets = join_markets(as_markets(market), self.config)
         self.observation_space = observation_space(self.joined, self.config)
         self.action_space = action_space(self.config)
-        self._accounts = matrix(1, ACCOUNT)
-        self._action = np.zeros(1)
         self._discrete = int(getattr(self.action_space, "n", 0))
         self._running = False
-        longest = self.config.episode_bars or int(np.diff(self.joined.offsets).max())
-        self._history = np.empty((longest + 1, self._accounts.shape[1]))
-        self._log = matrix(1, TRADE_LOG)
         self._features = np.zeros((1, ACCOUNT_SIZE), dtype=np.float32)
-        self._bars, self._rules = self.joined.bars, self.joined.rules
-        self._table, self._context = self.joined.table, self.joined.context
-        self._trades: list[Matrix] = []
-        self._fills: list[Matrix] = []
+        longest = self.config.episode_bars or int(np.diff(self.joined.offsets).max())
+        self._journal = Journal(longest)
         self._figure: Any = None
         self._link()
 
     def _link(self) -> None:
-        """Views on the one account, made once because making them costs more than using them."""
-        self._numbers = self._accounts[0]
-        self._account: Account = records(self._accounts, ACCOUNT)[0]
+        """Views that are made once, because making them costs more than using them."""
+        self._bars, self._rules, self._context = self.joined.bars, self.joined.rules, self.joined.context
+        self._run, self._steps = self._journal.run, self._journal.steps
+        self._windows = window_view(self.joined.table, self.config.window)
+        self._head = self._journal.account[0, :INFO_END]
+        self._account: Account = records(self._journal.account, ACCOUNT)[0]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without views: they would be written out in full, and would not be views any more."""
+        return {name: value for name, value in self.__dict__.items() if name not in _VIEWS}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Views do not survive pickling or deep copies: make them again."""
         self.__dict__.update(state)
         self._link()
 
@@ -220,16 +215,15 @@ class FuturesTradingEnv(gymnasium.Env[Any, Any]):
             record = records(start, START)
             record["row"] = chosen_row(self.joined, options)
             record["market"] = self.joined.market_of(record["row"])
-        open_accounts(self._accounts, _FIRST, start, self.joined.rules)
-        self._history[0] = self._numbers
-        self._trades, self._fills = [], []
+        open_accounts(self._journal.account, _FIRST, start, self.joined.rules)
+        self._journal.note()
         self._running = True
         account = self._account
         row, self._offset = int(account.row), int(self.joined.offsets[int(account.market)])
         if self.render_mode == "human":
             self.render()
-        gather_accounts(self._accounts, _FIRST, self._bars, self._rules, self._features)
-        info = self._info(self._numbers[:INFO_END].tolist())
+        gather_accounts(self._journal.account, _FIRST, self._bars, self._rules, self._features)
+        info = self._info(self._head.tolist())
         info["leverage"], info["cost_multiplier"] = float(account.leverage), float(account.cost)
         return self._observation(row), info
 
@@ -237,23 +231,14 @@ class FuturesTradingEnv(gymnasium.Env[Any, Any]):
         """Trade one bar; see the class for the order of events."""
         if not self._running:
             raise ResetNeeded("The episode has not begun or is over: call reset() before step().")
-        self._action[0] = self._checked(action)
-        before = self._accounts.copy() if self.reward_function is not None else self._accounts
-        step_single(
-            self._accounts,
-            self._action,
-            self._bars,
-            self._rules,
-            self._log,
-            self._history,
-            self._features,
-        )
+        order = self._checked(action)
         if self.reward_function is not None:
-            put_rewards(self.reward_function, before, self._accounts, _STEPPED)
-            self._history[int(self._account.step)] = self._numbers
-        if self._log[0, FILL_COUNT]:
-            self._keep_log()
-        numbers = self._numbers[:INFO_END].tolist()
+            before = self._journal.account.copy()
+        step_single(self._run, self._steps, order, self._bars, self._rules, self._features)
+        if self.reward_function is not None:
+            put_rewards(self.reward_function, before, self._journal.account, _STEPPED)
+            self._journal.note()
+        numbers = self._head.tolist()
         terminated, truncated = numbers[_TERMINATED] != 0.0, numbers[_TRUNCATED] != 0.0
         self._running = not (terminated or truncated)
         if self.render_mode == "human":
@@ -268,15 +253,14 @@ class FuturesTradingEnv(gymnasium.Env[Any, Any]):
 
     def history(self) -> pd.DataFrame:
         """The episode so far, one row per bar: see `quantum_trader.envs.records.history_frame`."""
-        rows = self._history[: int(self._account.step) + 1]
-        return history_frame(rows, self._market.bars.timestamp, self._offset)
+        return history_frame(self._journal.history, self._market.bars.timestamp, self._offset)
 
     def trades(self) -> pd.DataFrame:
         """Closed trades of the episode so far: see `quantum_trader.envs.records.trades_frame`.
 
         Once the episode is over, a position still open is listed too, marked at the last close ("end").
         """
-        rows = np.concatenate([matrix(0, TRADE), *self._trades])
+        rows = self._journal.trades
         if not self._running:
             mark = records(self.joined.bars, QUOTE)[int(self._account.row)].mark_close
             rows = np.concatenate([rows, open_trade(self._account, mark)])
@@ -284,15 +268,14 @@ class FuturesTradingEnv(gymnasium.Env[Any, Any]):
 
     def fills(self) -> pd.DataFrame:
         """Executions of the episode so far: see `quantum_trader.envs.records.fills_frame`."""
-        rows = np.concatenate([matrix(0, FILL), *self._fills])
-        return fills_frame(rows, self._market.bars.timestamp, self._offset)
+        return fills_frame(self._journal.fills, self._market.bars.timestamp, self._offset)
 
     def action_masks(self) -> NDArray[np.bool_]:
         """bool [actions]: which discrete actions can change anything, for MaskablePPO of sb3-contrib.
 
         See `quantum_trader.envs.masks.action_masks`.
         """
-        masks: NDArray[np.bool_] = action_masks(self._accounts, self.config)[0]
+        masks: NDArray[np.bool_] = action_masks(self._journal.account, self.config)[0]
         return masks
 
     def render(self) -> Any:
@@ -304,9 +287,7 @@ class FuturesTradingEnv(gymnasium.Env[Any, Any]):
                 'render() needs a render_mode, e.g. gym.make(..., render_mode="rgb_array").'
             )
             return None
-        view = render.view(
-            self._market, self.config, self._history[: int(self._account.step) + 1], self._offset
-        )
+        view = render.view(self._market, self.config, self._journal.history, self._offset)
         if self.render_mode == "ansi":
             return render.as_text(view)
         image = render.as_image(view)
@@ -325,16 +306,11 @@ class FuturesTradingEnv(gymnasium.Env[Any, Any]):
     def _market(self) -> Market:
         return self.joined.markets[int(self._account.market)]
 
-    def _keep_log(self) -> None:
-        trades, fills = logged(self._log)
-        self._trades.append(trades)
-        self._fills.append(fills)
-
     def _checked(self, action: Any) -> float:
         if self._discrete:
             number = int(action)
             if 0 <= number < self._discrete and number == action:
-                return number
+                return float(number)
             raise InvalidAction(
                 f"Action must be a whole number from 0 to {self._discrete - 1}, found {action!r}."
             )
@@ -344,7 +320,7 @@ class FuturesTradingEnv(gymnasium.Env[Any, Any]):
         raise InvalidAction(f"Action must lie between -1 and 1, found {action!r}.")
 
     def _observation(self, row: int) -> Observation:
-        window: Floats32 = self._table[row - self.config.window + 1 : row + 1].copy()
+        window: Floats32 = self._windows[row - self.config.window + 1].copy()
         if not self.config.observe_account:
             return window
         # The order in which `Dict` spaces sort their keys.

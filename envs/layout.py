@@ -42,6 +42,7 @@ class Account:
     liquidation_costs: float  # margin forfeited beyond the loss and the clearance fee
     liquidations: float
     trades: float  # closed
+    fills: float  # executions
     wins: float  # closed with a profit after all costs
     market: float
     length: float  # steps until truncation; 0 unlimited

@@ -122,6 +122,32 @@ def gather_windows(accounts: Matrix, which: Indices, table: Floats32, length: in
 
 
 @jit
+def gather_observations(
+    accounts: Matrix,
+    which: Indices,
+    bars: Matrix,
+    rules: Matrix,
+    table: Floats32,
+    context: Floats32,
+    length: int,
+    windows: Floats32,
+    numbers: Floats32,
+    contexts: Floats32,
+) -> None:
+    """`gather_windows`, `gather_accounts` and the rows of `context`, in one pass over the accounts."""
+    every, quotes, rule = accounts.view(ACCOUNT), bars.view(QUOTE), rules.view(RULES)
+    width = table.shape[1]
+    run = table.reshape(table.size)
+    for i in which:
+        account = every[i, 0]
+        row = int(account.row)
+        first = (row - length + 1) * width
+        copy_run(windows[i], run[first : first + length * width])
+        copy_run(contexts[i], context[row])
+        account_features(account, quotes[row, 0], rule[int(account.market), 0], numbers[i])
+
+
+@jit
 def gather_rows(accounts: Matrix, which: Indices, table: Floats32, out: Floats32) -> None:
     """Copy the row of `table` (float32 [rows, D]) at each account's bar into `out` (float32 [N, D])."""
     every = accounts.view(ACCOUNT)

@@ -13,7 +13,13 @@ from quantum_trader.envs.env_config import EnvConfig
 from quantum_trader.envs.errors import ConfigError
 from quantum_trader.envs.joined import JoinedMarkets, join_tables
 from quantum_trader.envs.layout import Matrix
-from quantum_trader.envs.observe import gather_accounts, gather_places, gather_rows, gather_windows
+from quantum_trader.envs.observe import (
+    gather_accounts,
+    gather_observations,
+    gather_places,
+    gather_rows,
+    gather_windows,
+)
 from quantum_trader.envs.spaces import account_space, observation_space
 
 Floats32 = NDArray[np.float32]
@@ -84,12 +90,24 @@ class WindowObserver(_BufferedObserver):
         super().__init__(observation_space(joined, config), joined, num_envs)
         self._length = config.window
 
-    def _write(self, accounts: Matrix, which: Indices, buffers: Buffers) -> None:
-        window = next(buffers[name] for name in ("window", "only") if name in buffers)
-        rows = window.reshape(len(window), -1)
-        gather_windows(accounts, which, self._joined.table, self._length, rows)
-        if "context" in buffers:
-            gather_rows(accounts, which, self._joined.context, buffers["context"])
+    def refresh(self, accounts: Matrix, which: Indices) -> None:
+        buffers, joined = self._pair[self._turn], self._joined
+        if "only" in buffers:
+            windows = buffers["only"].reshape(len(accounts), -1)
+            gather_windows(accounts, which, joined.table, self._length, windows)
+            return
+        gather_observations(
+            accounts,
+            which,
+            joined.bars,
+            joined.rules,
+            joined.table,
+            joined.context,
+            self._length,
+            buffers["window"].reshape(len(accounts), -1),
+            buffers["account"],
+            buffers["context"],
+        )
 
 
 class TableObserver(_BufferedObserver):

@@ -66,6 +66,7 @@ def enlarge(
     account.balance -= paid
     account.fees += paid
     account.slippage += slipped
+    account.fills += 1.0
     account.position_fees += paid
     account.position_slippage += slipped
     place_liquidation(account, rules)
@@ -191,6 +192,7 @@ def _book(
             log,
         )
     account.trades += 1.0
+    account.fills += 1.0
     account.wins += 1.0 if net > 0.0 else 0.0
     account.gross_pnl += gross
     account.fees += paid

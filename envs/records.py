@@ -37,8 +37,6 @@ _HISTORY = {
     "liquidations": "liquidations",
     "trades": "trades",
 }
-FILL_COUNT = 1 + 2 * len(TRADE.names or ())
-"""Column of the number of fills in a `TradeLog`."""
 COLUMN = {name: column for column, name in enumerate(ACCOUNT.names or ())}
 """Column of each field in an account matrix."""
 INFO_END = COLUMN["trades"] + 1
@@ -47,8 +45,27 @@ INFO_END = COLUMN["trades"] + 1
 def account_info(numbers: list[Any]) -> dict[str, Any]:
     """The info dictionary from the first `INFO_END` numbers of an account, or arrays of them."""
     # Unpacking and one literal cost half of dict(zip(...)), in the hottest Python of an environment.
-    _, _, _, _, _, equity, balance, quantity, units, entry, margin, liquidation, *counts = numbers
-    gross_pnl, fees, slippage, funding, liquidation_costs, liquidations, trades = counts
+    (
+        _,
+        _,
+        _,
+        _,
+        _,
+        equity,
+        balance,
+        quantity,
+        units,
+        entry,
+        margin,
+        liquidation,
+        gross_pnl,
+        fees,
+        slippage,
+        funding,
+        liquidation_costs,
+        liquidations,
+        trades,
+    ) = numbers
     return {
         "equity": equity,
         "balance": balance,
@@ -135,13 +152,6 @@ def fills_frame(fills: Matrix, timestamp: NDArray[np.int64], offset: int) -> pd.
     )
     frame["reason"] = [FILL_REASONS[int(code)] for code in executed["reason"]]
     return frame
-
-
-def logged(log: Matrix) -> tuple[Matrix, Matrix]:
-    """Copies of the closed trades and of the fills in a `TradeLog`: [0 to 2, fields], [0 to 3, fields]."""
-    trades = log[0, 1:FILL_COUNT].reshape(2, -1)[: int(log[0, 0])]
-    fills = log[0, FILL_COUNT + 1 :].reshape(3, -1)[: int(log[0, FILL_COUNT])]
-    return trades.copy(), fills.copy()
 
 
 def open_trade(account: Account, mark: float) -> Matrix:

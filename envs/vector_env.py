@@ -23,7 +23,7 @@ from quantum_trader.envs.layout import ACCOUNT, Matrix, matrix, records
 from quantum_trader.envs.market import Market
 from quantum_trader.envs.masks import action_masks
 from quantum_trader.envs.observer import ObservationKind, Observer, observer_for
-from quantum_trader.envs.records import COLUMN, INFO_END, account_info
+from quantum_trader.envs.records import INFO_END, account_info
 from quantum_trader.envs.spaces import action_space
 from quantum_trader.envs.starts import draw_starts
 
@@ -104,14 +104,12 @@ class FuturesTradingVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         self._everyone: Indices = np.arange(num_envs)
         self._random: list[np.random.Generator] = []
         self._done: Mask = np.zeros(num_envs, dtype=np.bool_)
+        self._waiting = 0  # accounts that are finished and not yet reset
         self._link()
 
     def _link(self) -> None:
-        """Views on the account matrix, made once because making them costs more than using them."""
+        """The account matrix by field, made once because making a view costs more than using it."""
         self.accounts = records(self._matrix, ACCOUNT)
-        self._rewards, self._terminated, self._truncated = (
-            self._matrix[:, COLUMN[name]] for name in ("reward", "terminated", "truncated")
-        )
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Views do not survive pickling or deep copies: make them again."""
@@ -136,20 +134,24 @@ class FuturesTradingVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
             raise ResetNeeded("Call reset() before step().")
         joined = self.joined
         ended = self._done
-        if self.autoreset_mode == AutoresetMode.DISABLED and ended.any():
+        if self._waiting and self.autoreset_mode == AutoresetMode.DISABLED:
             raise ResetNeeded('Finished accounts wait for reset(options={"reset_mask": mask}).')
         orders = self._checked(actions)
         before = self._matrix.copy() if self.reward_function is not None else self._matrix
-        step_accounts(self._matrix, orders, joined.bars, joined.rules)
+        rewards = np.empty(self.num_envs)
+        terminated, truncated = np.empty(self.num_envs, np.bool_), np.empty(self.num_envs, np.bool_)
+        finished = step_accounts(
+            self._matrix, orders, joined.bars, joined.rules, rewards, terminated, truncated
+        )
         if self.reward_function is not None:
             put_rewards(self.reward_function, before, self._matrix, ~ended)
-        if self.autoreset_mode == AutoresetMode.NEXT_STEP and ended.any():
+            rewards[:] = self.accounts["reward"]
+        if self._waiting and self.autoreset_mode == AutoresetMode.NEXT_STEP:
             self._open(np.flatnonzero(ended))
-        rewards = self._rewards.copy()
-        terminated, truncated = self._terminated != 0.0, self._truncated != 0.0
+        self._waiting = finished
         self._done = terminated | truncated
         observation = self._observer.observe(self._matrix, self._everyone)
-        infos = self._finish(observation) if self._done.any() else {}
+        infos = self._finish(observation) if finished else {}
         return observation, rewards, terminated, truncated, infos
 
     def to_sb3(self) -> FuturesVecEnv:
@@ -189,13 +191,12 @@ class FuturesTradingVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         rows = self._matrix[which]
         infos = self._final_infos(which, rows)
         if self.autoreset_mode == AutoresetMode.SAME_STEP:
-            infos["final_obs"] = np.full(self.num_envs, None, dtype=object)
+            infos["final_obs"] = np.empty(self.num_envs, dtype=object)  # all None
             for i in which:
                 infos["final_obs"][i] = self._observer.one(observation, int(i))
             infos["_final_obs"] = self._done.copy()
             self._open(which)
             self._observer.refresh(self._matrix, which)
-            self._done = np.zeros(self.num_envs, dtype=np.bool_)
         return infos
 
     def _final_infos(self, which: Indices, rows: Matrix) -> dict[str, Any]:
@@ -216,6 +217,7 @@ class FuturesTradingVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         starts = draw_starts(self.joined, self.config, [self._random[i] for i in which])
         open_accounts(self._matrix, which, starts, self.joined.rules)
         self._done[which] = False
+        self._waiting = int(np.count_nonzero(self._done))
 
     def _seed(self, seed: int | Sequence[int | None] | None) -> None:
         if seed is None and self._random:

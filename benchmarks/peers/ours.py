@@ -123,11 +123,12 @@ def _rules(market: Market, accounts: int) -> Steps:
     state, joined = fresh.copy(), env.joined
     taken = records(state, ACCOUNT)["step"]
     orders = endless(list(_orders(accounts).astype(np.float64)))
+    results = np.empty(accounts), np.empty(accounts, np.bool_), np.empty(accounts, np.bool_)
 
     def steps() -> int:
         state[:] = fresh
         for order in orders():
-            step_accounts(state, order, joined.bars, joined.rules)
+            step_accounts(state, order, joined.bars, joined.rules, *results)
         return int(taken.sum())
 
     return steps

@@ -1,4 +1,4 @@
-"""The registered id under the checkers of Gymnasium and stable-baselines3, in every mode it can be made in."""
+"""The registered id under the checkers of Gymnasium and stable-baselines3, in every mode it has."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "delay": {"delay_bars": 2, "max_units": 3},
     "exits": {"stop_loss_atr": 1.0, "take_profit_atr": 2.0, "max_holding_bars": 4, "leverage": 20.0},
     "random length": {"random_length": True, "window": 7},
-    "one bar": {"window": 1, "episode_bars": 1},
+    "two bars": {"window": 1, "episode_bars": 2},
     "to the end": {"episode_bars": 0, "random_start": False, "start": 900, "stop": 1_000},
     **{reward: {"reward": reward} for reward in REWARDS},
 }

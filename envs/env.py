@@ -194,6 +194,7 @@ class FuturesTradingEnv(gymnasium.Env[Any, Any]):
         self._bars, self._rules, self._context = self.joined.bars, self.joined.rules, self.joined.context
         self._run, self._steps = self._journal.run, self._journal.steps
         self._windows = window_view(self.joined.table, self.config.window)
+        self._lead, self._bare = self.config.window - 1, not self.config.observe_account
         self._head = self._journal.account[0, :INFO_END]
         self._account: Account = records(self._journal.account, ACCOUNT)[0]
 
@@ -320,8 +321,8 @@ class FuturesTradingEnv(gymnasium.Env[Any, Any]):
         raise InvalidAction(f"Action must lie between -1 and 1, found {action!r}.")
 
     def _observation(self, row: int) -> Observation:
-        window: Floats32 = self._windows[row - self.config.window + 1].copy()
-        if not self.config.observe_account:
+        window: Floats32 = self._windows[row - self._lead].copy()
+        if self._bare:
             return window
         # The order in which `Dict` spaces sort their keys.
         return {

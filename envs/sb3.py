@@ -34,6 +34,7 @@ class FuturesVecEnv(VecEnv):
         self.env = env
         self._actions: Any = None
         self._started = time.time()
+        self._empty: list[dict[str, Any]] = [{} for _ in range(env.num_envs)]
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
 
     def reset(self) -> Any:
@@ -48,7 +49,11 @@ class FuturesVecEnv(VecEnv):
 
     def step_wait(self) -> tuple[Any, NDArray[Any], NDArray[Any], list[dict[str, Any]]]:
         observation, rewards, terminated, truncated, finished = self.env.step(self._actions)
-        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        # A thousand new dictionaries take as long as the account rules; nobody writes into empty ones, or
+        # else they are made anew.
+        if any(self._empty):
+            self._empty = [{} for _ in range(self.num_envs)]
+        infos = self._empty.copy()
         if finished:
             self._describe_ends(infos, truncated, finished)
         return observation, rewards.astype(np.float32), terminated | truncated, infos
@@ -57,16 +62,15 @@ class FuturesVecEnv(VecEnv):
         self, infos: list[dict[str, Any]], truncated: NDArray[np.bool_], finished: dict[str, Any]
     ) -> None:
         final, seconds = finished["final_info"], round(time.time() - self._started, 6)
-        for i in np.flatnonzero(finished["_final_info"]):
+        which = np.flatnonzero(finished["_final_info"])
+        names = ("episode_return", "episode_bars", "equity")
+        numbers = zip(*(final[name][which].tolist() for name in names), strict=True)
+        for i, (total, bars, equity) in zip(which.tolist(), numbers, strict=True):
             infos[i] = {
                 "terminal_observation": finished["final_obs"][i],
                 "TimeLimit.truncated": bool(truncated[i]),
-                "episode": {
-                    "r": round(float(final["episode_return"][i]), 6),
-                    "l": int(final["episode_bars"][i]),
-                    "t": seconds,
-                },
-                "final_equity": float(final["equity"][i]),
+                "episode": {"r": round(total, 6), "l": int(bars), "t": seconds},
+                "final_equity": equity,
             }
 
     def close(self) -> None:

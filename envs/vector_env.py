@@ -187,20 +187,21 @@ class FuturesTradingVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
 
     def _finish(self, observation: Any) -> dict[str, Any]:
         """Infos of the accounts that finished; with SAME_STEP they start anew and `observation` shows it."""
-        which = np.flatnonzero(self._done)
-        rows = self._matrix[which]
-        infos = self._final_infos(which, rows)
+        mask = self._done.copy()
+        which = np.flatnonzero(mask)
+        infos = self._final_infos(which, mask)
         if self.autoreset_mode == AutoresetMode.SAME_STEP:
-            infos["final_obs"] = np.empty(self.num_envs, dtype=object)  # all None
-            for i in which:
-                infos["final_obs"][i] = self._observer.one(observation, int(i))
-            infos["_final_obs"] = self._done.copy()
+            final = np.empty(self.num_envs, dtype=object)  # None everywhere
+            for i in which.tolist():
+                final[i] = self._observer.one(observation, i)
+            infos["final_obs"], infos["_final_obs"] = final, mask
             self._open(which)
             self._observer.refresh(self._matrix, which)
         return infos
 
-    def _final_infos(self, which: Indices, rows: Matrix) -> dict[str, Any]:
+    def _final_infos(self, which: Indices, mask: Mask) -> dict[str, Any]:
         """Each number as an array [num_envs] with its mask, as Gymnasium lays out vector infos."""
+        rows = self._matrix[which]
         ended = records(rows, ACCOUNT)
         named = account_info(list(rows[:, :INFO_END].T))
         named["bar"] = ended["row"] - self.joined.offsets[ended["market"].astype(np.int64)]
@@ -208,7 +209,6 @@ class FuturesTradingVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         # One matrix: an array for each name would take four times as long.
         spread = np.zeros((len(named), self.num_envs))
         spread[:, which] = list(named.values())
-        mask = self._done.copy()
         final: dict[str, Any] = dict(zip(named, spread, strict=True))
         final.update((f"_{name}", mask) for name in named)
         return {"final_info": final, "_final_info": mask}

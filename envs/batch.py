@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantum_trader.envs.account import account_step
+from quantum_trader.envs.copying import copy_row
 from quantum_trader.envs.jit import jit
 from quantum_trader.envs.journal import ACCOUNT_WIDTH, HISTORY, note_bar
-from quantum_trader.envs.layout import ACCOUNT, QUOTE, RULES, START, TRADE_LOG, Matrix
+from quantum_trader.envs.layout import ACCOUNT, QUOTE, RULES, SEEN, START, TRADE_LOG, Matrix
 from quantum_trader.envs.observe import account_features
 from quantum_trader.envs.rules import notional_cap
 
@@ -59,8 +60,17 @@ def step_accounts(
     rewards: Floats,
     terminated: Mask,
     truncated: Mask,
+    table: Floats32,
+    context: Floats32,
+    length: int,
+    windows: Floats32,
+    numbers: Floats32,
+    contexts: Floats32,
 ) -> int:
-    """One bar for every account that is not finished; finished ones stay as they are.
+    """One bar for every account that is not finished, and what all of them see then.
+
+    Finished accounts stay as they are. Observing each account right after its step lets the processor copy
+    its window while it computes the next step.
 
     Args:
         accounts: float64 [N, fields of `Account`], changed in place.
@@ -69,11 +79,13 @@ def step_accounts(
         rules: float64 [markets, fields of `Rules`].
         rewards: float64 [N], written; 0 for finished accounts.
         terminated, truncated: bool [N], written; False for accounts that had finished before.
+        table, context, length, windows, numbers, contexts: as `gather_observations`.
 
     Returns:
         How many finished in this bar.
     """
     every, quotes, rule = accounts.view(ACCOUNT), bars.view(QUOTE), rules.view(RULES)
+    seen = numbers.view(SEEN)
     ended = 0
     for i in range(len(accounts)):
         account = every[i, 0]
@@ -90,6 +102,13 @@ def step_accounts(
             rewards[i] = 0.0
             terminated[i] = False
             truncated[i] = False
+        row = int(account.row)
+        if windows.shape[1] > 0:
+            copy_row(windows, i, table, (row - length + 1) * table.shape[1])
+        if contexts.shape[1] > 0:
+            copy_row(contexts, i, context, row * context.shape[1])
+        if numbers.shape[1] > 0:
+            account_features(account, quotes[row, 0], rule[int(account.market), 0], seen[i, 0])
     return ended
 
 
@@ -112,7 +131,7 @@ def step_single(
     last, bar = quotes[row, 0], quotes[row + 1, 0]
     account_step(account, action, last, bar, rule, log, False)
     note_bar(run, steps, int(account.step))
-    account_features(account, bar, rule, features[0])
+    account_features(account, bar, rule, features.view(SEEN)[0, 0])
 
 
 @jit

@@ -55,5 +55,5 @@ def _cache_folder() -> str:
     return str(cache / f"numba-{hashlib.sha256(b''.join(compiled)).hexdigest()[:16]}")
 
 
-_COMPILED = (b"\n@jit\n", b"@overload", b"np.record")
+_COMPILED = (b"\n@jit\n", b"@intrinsic", b"np.record")
 _CACHE = _cache_folder()

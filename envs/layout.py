@@ -165,6 +165,22 @@ class TradeLog:
     fill_3: Fill
 
 
+class Seen:
+    """What an agent is shown of an account, as `quantum_trader.envs.env.FuturesTradingEnv` explains."""
+
+    position: float
+    unrealised_pnl: float
+    exposure: float
+    margin_ratio: float
+    liquidation_distance: float
+    bars_in_position: float
+    time_to_funding: float
+    drawdown: float
+    stop_distance: float
+    target_distance: float
+    pending: float
+
+
 def _record(kind: type, **shapes: tuple[int, ...]) -> np.dtype[Any]:
     """float64 fields named as the annotations of `kind`; `np.record` makes them attributes in Python."""
     return np.dtype((np.record, [(name, np.float64, shapes.get(name, ())) for name in kind.__annotations__]))
@@ -176,6 +192,7 @@ QUOTE = _record(Quote)
 RULES = _record(Rules, tiers=(MAX_TIERS, 5))
 TRADE = _record(Trade)
 FILL = _record(Fill)
+SEEN = np.dtype((np.record, [(name, np.float32) for name in Seen.__annotations__]))
 TRADE_LOG = np.dtype(
     (
         np.record,

@@ -7,27 +7,26 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from quantum_trader.envs.copying import copy_run
+from quantum_trader.envs.copying import copy_row
 from quantum_trader.envs.jit import jit
-from quantum_trader.envs.layout import ACCOUNT, MODE_ORDER, QUOTE, RULES, Account, Matrix, Quote, Rules
+from quantum_trader.envs.layout import (
+    ACCOUNT,
+    MODE_ORDER,
+    QUOTE,
+    RULES,
+    SEEN,
+    Account,
+    Matrix,
+    Quote,
+    Rules,
+    Seen,
+)
 from quantum_trader.envs.rules import maintenance_margin, unrealised_pnl
 
 Floats32 = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
-ACCOUNT_NAMES: tuple[str, ...] = (
-    "position",
-    "unrealised_pnl",
-    "exposure",
-    "margin_ratio",
-    "liquidation_distance",
-    "bars_in_position",
-    "time_to_funding",
-    "drawdown",
-    "stop_distance",
-    "target_distance",
-    "pending",
-)
+ACCOUNT_NAMES: tuple[str, ...] = tuple(SEEN.names or ())
 """Formulas and ranges: `quantum_trader.envs.env.FuturesTradingEnv`."""
 ACCOUNT_SIZE = len(ACCOUNT_NAMES)
 ACCOUNT_LOW = np.array([-1, -1, -2, 0, 0, 0, 0, 0, 0, 0, -2], dtype=np.float32)
@@ -43,16 +42,16 @@ def flat_account(time_to_funding: float = 1.0) -> Floats32:
 
 
 @jit
-def account_features(account: Account, bar: Quote, rules: Rules, out: Floats32) -> None:
-    """Write the `ACCOUNT_NAMES` of one account into `out`, float32 [ACCOUNT_SIZE]."""
+def account_features(account: Account, bar: Quote, rules: Rules, seen: Seen) -> None:
+    """Write what an agent is shown of one account."""
     equity = account.equity
-    out[6] = bar.to_funding
-    out[7] = 1.0 - equity / account.peak
-    out[10] = _clip(pending_units(account, rules) / rules.max_units, -2.0, 2.0)
+    seen.time_to_funding = bar.to_funding
+    seen.drawdown = 1.0 - equity / account.peak
+    seen.pending = _clip(pending_units(account, rules) / rules.max_units, -2.0, 2.0)
     quantity = account.quantity
     if quantity == 0.0 or equity <= 0.0:
-        out[0] = out[1] = out[2] = out[3] = out[5] = 0.0
-        out[4] = out[8] = out[9] = 1.0
+        seen.position = seen.unrealised_pnl = seen.exposure = seen.margin_ratio = seen.bars_in_position = 0.0
+        seen.liquidation_distance = seen.stop_distance = seen.target_distance = 1.0
         return
     side = 1.0 if quantity > 0.0 else -1.0
     price = bar.mark_close
@@ -61,14 +60,14 @@ def account_features(account: Account, bar: Quote, rules: Rules, out: Floats32) 
     at = account.entry if rules.on_entry == 1.0 else price
     needed = maintenance_margin(abs(quantity) * at, rules.tiers)
     backing = account.margin + pnl
-    out[0] = account.units / rules.max_units
-    out[1] = _clip(pnl / equity, -1.0, 1.0)
-    out[2] = _clip(quantity * price / (account.leverage * equity), -2.0, 2.0)
-    out[3] = _clip(needed / backing, 0.0, 1.0) if backing > 0.0 else 1.0
-    out[4] = _clip(side * (price - account.liquidation) / price, 0.0, 1.0)
-    out[5] = held / (held + _HALF_LIFE_BARS)
-    out[8] = _distance(side * (price - account.stop), bar.atr)
-    out[9] = _distance(side * (account.target - price), bar.atr)
+    seen.position = account.units / rules.max_units
+    seen.unrealised_pnl = _clip(pnl / equity, -1.0, 1.0)
+    seen.exposure = _clip(quantity * price / (account.leverage * equity), -2.0, 2.0)
+    seen.margin_ratio = _clip(needed / backing, 0.0, 1.0) if backing > 0.0 else 1.0
+    seen.liquidation_distance = _clip(side * (price - account.liquidation) / price, 0.0, 1.0)
+    seen.bars_in_position = held / (held + _HALF_LIFE_BARS)
+    seen.stop_distance = _distance(side * (price - account.stop), bar.atr)
+    seen.target_distance = _distance(side * (account.target - price), bar.atr)
 
 
 @jit
@@ -94,34 +93,6 @@ def _distance(gap: float, atr: float) -> float:
 
 
 @jit
-def gather_accounts(accounts: Matrix, which: Indices, bars: Matrix, rules: Matrix, out: Floats32) -> None:
-    """Write the account numbers of accounts `which` into their rows of `out`, float32 [N, ACCOUNT_SIZE]."""
-    every, quotes, rule = accounts.view(ACCOUNT), bars.view(QUOTE), rules.view(RULES)
-    for i in which:
-        account = every[i, 0]
-        account_features(account, quotes[int(account.row), 0], rule[int(account.market), 0], out[i])
-
-
-@jit
-def gather_windows(accounts: Matrix, which: Indices, table: Floats32, length: int, out: Floats32) -> None:
-    """Copy the windows of accounts `which` into their rows of `out`.
-
-    Args:
-        accounts: float64 [N, fields of `Account`].
-        which: int64 [K].
-        table: float32 [rows, features], C-contiguous, so that a window is one run of memory.
-        length: bars in a window.
-        out: float32 [N, length x features].
-    """
-    every = accounts.view(ACCOUNT)
-    width = table.shape[1]
-    run = table.reshape(table.size)
-    for i in which:
-        first = (int(every[i, 0].row) - length + 1) * width
-        copy_run(out[i], run[first : first + length * width])
-
-
-@jit
 def gather_observations(
     accounts: Matrix,
     which: Indices,
@@ -134,25 +105,41 @@ def gather_observations(
     numbers: Floats32,
     contexts: Floats32,
 ) -> None:
-    """`gather_windows`, `gather_accounts` and the rows of `context`, in one pass over the accounts."""
+    """Write what accounts `which` see into their rows of three arrays; an array without columns is left out.
+
+    Args:
+        accounts: float64 [N, fields of `Account`].
+        which: int64 [K].
+        bars: float64 [rows, fields of `Quote`].
+        rules: float64 [markets, fields of `Rules`].
+        table: float32 [rows, F], C-contiguous, so that the last `length` rows are one run of memory.
+        context: float32 [rows, C].
+        length: rows of `table` that are seen, the bar's own the last.
+        windows: float32 [N, length x F] or [N, 0].
+        numbers: float32 [N, ACCOUNT_SIZE] or [N, 0].
+        contexts: float32 [N, C] or [N, 0].
+    """
     every, quotes, rule = accounts.view(ACCOUNT), bars.view(QUOTE), rules.view(RULES)
-    width = table.shape[1]
-    run = table.reshape(table.size)
+    seen = numbers.view(SEEN)
     for i in which:
         account = every[i, 0]
         row = int(account.row)
-        first = (row - length + 1) * width
-        copy_run(windows[i], run[first : first + length * width])
-        copy_run(contexts[i], context[row])
-        account_features(account, quotes[row, 0], rule[int(account.market), 0], numbers[i])
+        if windows.shape[1] > 0:
+            copy_row(windows, i, table, (row - length + 1) * table.shape[1])
+        if contexts.shape[1] > 0:
+            copy_row(contexts, i, context, row * context.shape[1])
+        if numbers.shape[1] > 0:
+            account_features(account, quotes[row, 0], rule[int(account.market), 0], seen[i, 0])
 
 
 @jit
-def gather_rows(accounts: Matrix, which: Indices, table: Floats32, out: Floats32) -> None:
-    """Copy the row of `table` (float32 [rows, D]) at each account's bar into `out` (float32 [N, D])."""
-    every = accounts.view(ACCOUNT)
+def gather_accounts(accounts: Matrix, which: Indices, bars: Matrix, rules: Matrix, out: Floats32) -> None:
+    """Write the account numbers of accounts `which` into their rows of `out`, float32 [N, ACCOUNT_SIZE]."""
+    every, quotes, rule = accounts.view(ACCOUNT), bars.view(QUOTE), rules.view(RULES)
+    seen = out.view(SEEN)
     for i in which:
-        copy_run(out[i], table[int(every[i, 0].row)])
+        account = every[i, 0]
+        account_features(account, quotes[int(account.row), 0], rule[int(account.market), 0], seen[i, 0])
 
 
 @jit

@@ -1,147 +1,119 @@
-"""Observers: what a vector environment returns, written into two alternating sets of buffers."""
+"""`Observer`: what a vector environment returns, written into two alternating sets of buffers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from quantum_trader.envs.batch import step_accounts
 from quantum_trader.envs.env_config import EnvConfig
 from quantum_trader.envs.errors import ConfigError
 from quantum_trader.envs.joined import JoinedMarkets, join_tables
 from quantum_trader.envs.layout import Matrix
-from quantum_trader.envs.observe import (
-    gather_accounts,
-    gather_observations,
-    gather_places,
-    gather_rows,
-    gather_windows,
-)
+from quantum_trader.envs.observe import gather_observations, gather_places
 from quantum_trader.envs.spaces import account_space, observation_space
 
+Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
 Indices = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 Buffers = dict[str, NDArray[Any]]
 ObservationKind = Literal["window", "table", "index"]
 
 _KINDS = ("window", "table", "index")
+_RUNS = ("window", "embedding")
+_ONLY = "only"
 
 
-class Observer(Protocol):
-    """Turns accounts into observations."""
+class Observer:
+    """Turns accounts into observations of one kind.
 
-    space: spaces.Space[Any]
+    Args:
+        space: of one account; a Dict, or a Box where the observation is one bare array.
+        joined: the markets.
+        num_envs: number of accounts.
+        table: float32 [rows, D], of which the last `length` rows are seen; 0 shows none.
+        length: see `table`.
 
-    def observe(self, accounts: Matrix, which: Indices) -> Any:
-        """Observations of accounts `which`, in the buffers that were not used last."""
-        ...
+    Attributes:
+        space: as given.
+    """
+
+    def __init__(
+        self, space: spaces.Space[Any], joined: JoinedMarkets, num_envs: int, table: Floats32, length: int
+    ) -> None:
+        self.space = space
+        self._joined = joined
+        self._source = (table, joined.context, length)
+        self._pair = (self._allocate(num_envs), self._allocate(num_envs))
+        self._turn = 0
+        self._everyone = np.arange(num_envs)
+
+    def step(
+        self, accounts: Matrix, orders: Floats, rewards: Floats, terminated: Mask, truncated: Mask
+    ) -> tuple[int, Any]:
+        """Step every account and observe it, in the buffers that were not used last.
+
+        Returns:
+            How many accounts finished; the observations.
+        """
+        self._turn = 1 - self._turn
+        ended = step_accounts(
+            accounts,
+            orders,
+            self._joined.bars,
+            self._joined.rules,
+            rewards,
+            terminated,
+            truncated,
+            *self._source,
+            *self._targets(),
+        )
+        self._place(accounts, self._everyone)
+        return ended, self._observation()
+
+    def observe(self, accounts: Matrix) -> Any:
+        """Observations of all accounts, in the buffers that were not used last."""
+        self._turn = 1 - self._turn
+        self.refresh(accounts, self._everyone)
+        return self._observation()
 
     def refresh(self, accounts: Matrix, which: Indices) -> None:
         """Write accounts `which` again into the buffers used last."""
-        ...
+        gather_observations(
+            accounts, which, self._joined.bars, self._joined.rules, *self._source, *self._targets()
+        )
+        self._place(accounts, which)
 
     def one(self, observation: Any, index: int) -> Any:
         """A copy of one account's observation."""
-        ...
-
-
-class _BufferedObserver:
-    """What the observers share: buffers by key, and a bare array where there is one key only."""
-
-    def __init__(self, space: spaces.Space[Any], joined: JoinedMarkets, num_envs: int) -> None:
-        self.space = space
-        self._joined = joined
-        self._pair = (self._allocate(num_envs), self._allocate(num_envs))
-        self._turn = 0
-
-    def observe(self, accounts: Matrix, which: Indices) -> Any:
-        self._turn = 1 - self._turn
-        self.refresh(accounts, which)
-        buffers = self._pair[self._turn]
-        return dict(buffers) if isinstance(self.space, spaces.Dict) else next(iter(buffers.values()))
-
-    def refresh(self, accounts: Matrix, which: Indices) -> None:
-        buffers = self._pair[self._turn]
-        self._write(accounts, which, buffers)
-        if "account" in buffers:
-            joined = self._joined
-            gather_accounts(accounts, which, joined.bars, joined.rules, buffers["account"])
-
-    def one(self, observation: Any, index: int) -> Any:
         if isinstance(observation, dict):
             return {name: values[index].copy() for name, values in observation.items()}
         return observation[index].copy()
 
+    def _observation(self) -> Any:
+        buffers = self._pair[self._turn]
+        return dict(buffers) if isinstance(self.space, spaces.Dict) else buffers[_ONLY]
+
+    def _targets(self) -> tuple[Floats32, Floats32, Floats32]:
+        """Runs, account numbers and contexts as the compiled loops take them: without columns if not seen."""
+        buffers, count = self._pair[self._turn], len(self._everyone)
+        nothing = np.empty((count, 0), dtype=np.float32)
+        runs = next((buffers[name] for name in (*_RUNS, _ONLY) if name in buffers), nothing)
+        return runs.reshape(count, -1), buffers.get("account", nothing), buffers.get("context", nothing)
+
+    def _place(self, accounts: Matrix, which: Indices) -> None:
+        buffers = self._pair[self._turn]
+        if "bar" in buffers:
+            gather_places(accounts, which, self._joined.offsets, buffers["market"], buffers["bar"])
+
     def _allocate(self, num_envs: int) -> Buffers:
-        parts = self.space.spaces if isinstance(self.space, spaces.Dict) else {"only": self.space}
+        parts = self.space.spaces if isinstance(self.space, spaces.Dict) else {_ONLY: self.space}
         return {name: np.zeros((num_envs, *(part.shape or ())), part.dtype) for name, part in parts.items()}
-
-    def _write(self, accounts: Matrix, which: Indices, buffers: Buffers) -> None:
-        raise NotImplementedError
-
-
-class WindowObserver(_BufferedObserver):
-    """Full windows, with account and context."""
-
-    def __init__(self, joined: JoinedMarkets, config: EnvConfig, num_envs: int) -> None:
-        super().__init__(observation_space(joined, config), joined, num_envs)
-        self._length = config.window
-
-    def refresh(self, accounts: Matrix, which: Indices) -> None:
-        buffers, joined = self._pair[self._turn], self._joined
-        if "only" in buffers:
-            windows = buffers["only"].reshape(len(accounts), -1)
-            gather_windows(accounts, which, joined.table, self._length, windows)
-            return
-        gather_observations(
-            accounts,
-            which,
-            joined.bars,
-            joined.rules,
-            joined.table,
-            joined.context,
-            self._length,
-            buffers["window"].reshape(len(accounts), -1),
-            buffers["account"],
-            buffers["context"],
-        )
-
-
-class TableObserver(_BufferedObserver):
-    """One precomputed row per bar, with the account."""
-
-    def __init__(
-        self, joined: JoinedMarkets, config: EnvConfig, num_envs: int, tables: Sequence[Floats32]
-    ) -> None:
-        self._table = join_tables(tables, joined.markets)
-        embedding = spaces.Box(-np.inf, np.inf, (self._table.shape[1],), np.float32)
-        dictionary = spaces.Dict({"embedding": embedding, "account": account_space()})
-        super().__init__(dictionary if config.observe_account else embedding, joined, num_envs)
-
-    def _write(self, accounts: Matrix, which: Indices, buffers: Buffers) -> None:
-        gather_rows(
-            accounts, which, self._table, next(buffers[n] for n in ("embedding", "only") if n in buffers)
-        )
-
-
-class IndexObserver(_BufferedObserver):
-    """Where each account stands, and the account."""
-
-    def __init__(self, joined: JoinedMarkets, config: EnvConfig, num_envs: int) -> None:
-        longest = int(np.diff(joined.offsets).max())
-        parts: dict[str, spaces.Space[Any]] = {
-            "market": spaces.Box(0, len(joined.markets) - 1, (), np.int64),
-            "bar": spaces.Box(0, longest - 1, (), np.int64),
-        }
-        if config.observe_account:
-            parts["account"] = account_space()
-        super().__init__(spaces.Dict(parts), joined, num_envs)
-
-    def _write(self, accounts: Matrix, which: Indices, buffers: Buffers) -> None:
-        gather_places(accounts, which, self._joined.offsets, buffers["market"], buffers["bar"])
 
 
 def observer_for(
@@ -151,7 +123,7 @@ def observer_for(
     num_envs: int,
     tables: Sequence[Floats32] | None,
 ) -> Observer:
-    """The observer of a kind.
+    """The observer of a kind: "window", "table" (a row per bar) or "index" (where each account stands).
 
     Raises:
         ConfigError: an unknown kind, or tables missing where they are needed or given where they are not.
@@ -163,7 +135,21 @@ def observer_for(
             'tables belong to observation="table": give one per market there, and none elsewhere.'
         )
     if tables is not None:
-        return TableObserver(joined, config, num_envs, tables)
+        table = join_tables(tables, joined.markets)
+        embedding = spaces.Box(-np.inf, np.inf, (table.shape[1],), np.float32)
+        dictionary = spaces.Dict({"embedding": embedding, "account": account_space()})
+        return Observer(dictionary if config.observe_account else embedding, joined, num_envs, table, 1)
     if kind == "index":
-        return IndexObserver(joined, config, num_envs)
-    return WindowObserver(joined, config, num_envs)
+        return Observer(_index_space(joined, config), joined, num_envs, joined.table, 0)
+    return Observer(observation_space(joined, config), joined, num_envs, joined.table, config.window)
+
+
+def _index_space(joined: JoinedMarkets, config: EnvConfig) -> spaces.Dict:
+    longest = int(np.diff(joined.offsets).max())
+    parts: dict[str, spaces.Space[Any]] = {
+        "market": spaces.Box(0, len(joined.markets) - 1, (), np.int64),
+        "bar": spaces.Box(0, longest - 1, (), np.int64),
+    }
+    if config.observe_account:
+        parts["account"] = account_space()
+    return spaces.Dict(parts)

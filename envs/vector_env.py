@@ -13,13 +13,13 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from quantum_trader.envs.batch import open_accounts, step_accounts
+from quantum_trader.envs.batch import open_accounts
 from quantum_trader.envs.custom_reward import RewardFunction, put_rewards
 from quantum_trader.envs.env import as_markets
 from quantum_trader.envs.env_config import EnvConfig
 from quantum_trader.envs.errors import ConfigError
 from quantum_trader.envs.joined import JoinedMarkets, join_markets
-from quantum_trader.envs.layout import ACCOUNT, Matrix, matrix, records
+from quantum_trader.envs.layout import ACCOUNT, matrix, records
 from quantum_trader.envs.market import Market
 from quantum_trader.envs.masks import action_masks
 from quantum_trader.envs.observer import ObservationKind, Observer, observer_for
@@ -126,13 +126,12 @@ class FuturesTradingVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
             raise ValueError(f'options["reset_mask"] must be a bool array of shape ({self.num_envs},).')
         which = self._everyone if mask is None else np.flatnonzero(mask)
         self._open(which)
-        return self._observer.observe(self._matrix, self._everyone), {}
+        return self._observer.observe(self._matrix), {}
 
     def step(self, actions: Any) -> tuple[Any, NDArray[Any], Mask, Mask, dict[str, Any]]:
         """One bar for every account."""
         if not self._random:
             raise ResetNeeded("Call reset() before step().")
-        joined = self.joined
         ended = self._done
         if self._waiting and self.autoreset_mode == AutoresetMode.DISABLED:
             raise ResetNeeded('Finished accounts wait for reset(options={"reset_mask": mask}).')
@@ -140,17 +139,16 @@ class FuturesTradingVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         before = self._matrix.copy() if self.reward_function is not None else self._matrix
         rewards = np.empty(self.num_envs)
         terminated, truncated = np.empty(self.num_envs, np.bool_), np.empty(self.num_envs, np.bool_)
-        finished = step_accounts(
-            self._matrix, orders, joined.bars, joined.rules, rewards, terminated, truncated
-        )
+        finished, observation = self._observer.step(self._matrix, orders, rewards, terminated, truncated)
         if self.reward_function is not None:
             put_rewards(self.reward_function, before, self._matrix, ~ended)
             rewards[:] = self.accounts["reward"]
         if self._waiting and self.autoreset_mode == AutoresetMode.NEXT_STEP:
-            self._open(np.flatnonzero(ended))
+            begun = np.flatnonzero(ended)
+            self._open(begun)
+            self._observer.refresh(self._matrix, begun)
         self._waiting = finished
         self._done = terminated | truncated
-        observation = self._observer.observe(self._matrix, self._everyone)
         infos = self._finish(observation) if finished else {}
         return observation, rewards, terminated, truncated, infos
 

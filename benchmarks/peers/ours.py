@@ -124,11 +124,13 @@ def _rules(market: Market, accounts: int) -> Steps:
     taken = records(state, ACCOUNT)["step"]
     orders = endless(list(_orders(accounts).astype(np.float64)))
     results = np.empty(accounts), np.empty(accounts, np.bool_), np.empty(accounts, np.bool_)
+    nothing = np.empty((accounts, 0), np.float32)
+    unseen = joined.table, joined.context, 0, nothing, nothing, nothing
 
     def steps() -> int:
         state[:] = fresh
         for order in orders():
-            step_accounts(state, order, joined.bars, joined.rules, *results)
+            step_accounts(state, order, joined.bars, joined.rules, *results, *unseen)
         return int(taken.sum())
 
     return steps

@@ -106,8 +106,8 @@ LIMITS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "start at the last bar": ({"start": 5}, ("no bar from 5 on", "widen start and stop")),
     "start beyond the data": ({"start": 500}, ("no bar from 500 on", "the market has 6 bars")),
-    "stop before start": ({"start": 3, "stop": 2}, ("no bar from 3 on", "widen start and stop")),
-    "stop before the first bar": ({"stop": -1}, ("widen start and stop",)),
+    "stop before start": ({"start": 3, "stop": 2}, ("3", "widen", "stop")),
+    "stop before the first bar": ({"stop": -1}, ("widen", "stop")),
 }
 
 

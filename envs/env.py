@@ -183,6 +183,7 @@ class FuturesTradingEnv(gymnasium.Env[Any, Any]):
         self.action_space = action_space(self.config)
         self._discrete = int(getattr(self.action_space, "n", 0))
         self._running = False
+        self._offset: Any = None  # row of the market's first bar, once there is an episode
         self._features = np.zeros((1, ACCOUNT_SIZE), dtype=np.float32)
         longest = self.config.episode_bars or int(np.diff(self.joined.offsets).max())
         self._journal = Journal(longest)
@@ -305,20 +306,28 @@ class FuturesTradingEnv(gymnasium.Env[Any, Any]):
 
     @property
     def _market(self) -> Market:
+        if self._offset is None:
+            raise ResetNeeded("There is no episode yet: call reset() first.")
         return self.joined.markets[int(self._account.market)]
 
     def _checked(self, action: Any) -> float:
         if self._discrete:
-            number = int(action)
-            if 0 <= number < self._discrete and number == action:
-                return float(number)
+            try:
+                number = int(action)
+                if 0 <= number < self._discrete and number == action:
+                    return float(number)
+            except (TypeError, ValueError, OverflowError):
+                pass  # no number at all
             raise InvalidAction(
                 f"Action must be a whole number from 0 to {self._discrete - 1}, found {action!r}."
             )
-        share = float(np.asarray(action).reshape(-1)[0])
-        if -1.0 <= share <= 1.0:
-            return share
-        raise InvalidAction(f"Action must lie between -1 and 1, found {action!r}.")
+        try:
+            share = float(np.asarray(action).reshape(()))  # ValueError unless there is exactly one
+            if -1.0 <= share <= 1.0:
+                return share
+        except (TypeError, ValueError):
+            pass  # no number at all
+        raise InvalidAction(f"Action must be one number between -1 and 1, found {action!r}.")
 
     def _observation(self, row: int) -> Observation:
         window: Floats32 = self._windows[row - self._lead].copy()
@@ -341,4 +350,10 @@ def as_markets(market: Market | Sequence[Market] | None) -> tuple[Market, ...]:
     """The markets an environment was given; the embedded sample if none."""
     if market is None:
         return (sample_market(),)
-    return (market,) if isinstance(market, Market) else tuple(market)
+    markets = (market,) if isinstance(market, Market) else market
+    if not isinstance(markets, Sequence) or not all(isinstance(each, Market) for each in markets):
+        found = type(market).__name__
+        raise ConfigError(
+            f"Expected a Market or a list of them, found {found}; make one with Market.build(bars, contract)."
+        )
+    return tuple(markets)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from typing import Literal
 
 from quantum_trader.envs.errors import ConfigError
@@ -66,6 +67,7 @@ class EnvConfig:
     """Bars after which a position is closed at the open; 0 is off."""
 
     def __post_init__(self) -> None:
+        _check_types(self)
         _one_of("actions", self.actions, ACTION_MODES)
         _one_of("reward", self.reward, REWARDS)
         _between("window", self.window, 1, WINDOW)
@@ -83,6 +85,8 @@ class EnvConfig:
             raise ConfigError(
                 f"equity_floor is a share of the initial balance below 1, found {self.equity_floor!r}."
             )
+        if self.stop is not None and self.stop <= self.start:
+            raise ConfigError(f"stop must lie after start, {self.start}, found {self.stop}; widen them.")
         if self.random_length and self.episode_bars == 0:
             raise ConfigError("random_length needs episode_bars above 0: it is the longest length drawn.")
         if self.actions == "continuous" and self.max_units != 1:
@@ -124,9 +128,23 @@ _NOT_NEGATIVE = (
 )
 
 
+_WHOLE = ("window", "max_units", "episode_bars", "start", "stop", "delay_bars", "max_holding_bars")
+_NUMBERS = ("leverage", "initial_balance", *(name for name in _NOT_NEGATIVE if name not in _WHOLE))
+
+
+def _check_types(config: EnvConfig) -> None:
+    for names, kind, what in ((_WHOLE, Integral, "a whole number"), (_NUMBERS, Real, "a number")):
+        for name in names:
+            value = getattr(config, name)
+            if not isinstance(value, kind) and not (name == "stop" and value is None):
+                raise ConfigError(f"{name} must be {what}, found {value!r}.")
+
+
 def _range(name: str, value: tuple[float, float] | None, *, above_zero: bool) -> None:
     if value is None:
         return
+    if not isinstance(value, tuple) or len(value) != 2 or not all(isinstance(end, Real) for end in value):
+        raise ConfigError(f"{name} must be two numbers such as (1.0, 5.0), found {value!r}.")
     low, high = value
     if not (low > 0.0 if above_zero else low >= 0.0) or not low <= high < float("inf"):
         start = "above 0" if above_zero else "of 0 or more"

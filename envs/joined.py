@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,22 @@ class JoinedMarkets:
     context: Floats32
     starts: Indices
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what the markets hold already: pickles would carry it twice."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("table", "context")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Unpickled arrays are writable, and compiled code is specialised on read-only ones: freeze them."""
+        self.__dict__.update(state)
+        for name in ("table", "context"):
+            self.__dict__[name] = _join([getattr(market, name) for market in self.markets])
+        for name in ("bars", "rules", "starts"):
+            self.__dict__[name].setflags(write=False)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> JoinedMarkets:
+        """Nothing in it ever changes: copies of an environment share it."""
+        return self
+
     def market_of(self, rows: Indices) -> Indices:
         """int64 [K]: the market that each row belongs to."""
         return np.asarray(np.searchsorted(self.offsets, rows, side="right") - 1, dtype=np.int64)
@@ -59,6 +75,10 @@ def join_markets(markets: Sequence[Market], config: EnvConfig) -> JoinedMarkets:
     Raises:
         ConfigError: a leverage, balance, range or episode length that a market does not allow.
     """
+    if not isinstance(config, EnvConfig):
+        raise ConfigError(
+            f"config must be an EnvConfig, found {type(config).__name__}; write EnvConfig(leverage=5.0)."
+        )
     if not markets:
         raise ConfigError("An environment needs at least one market, found none.")
     for market in markets:
@@ -86,9 +106,10 @@ def join_tables(tables: Sequence[Floats32], markets: Sequence[Market]) -> Floats
     Raises:
         ConfigError: tables and markets do not fit each other.
     """
-    shapes = [table.shape for table in tables]
+    shapes = [np.shape(table) for table in tables]
     lengths = [len(market) for market in markets]
-    if [shape[0] for shape in shapes] != lengths or len({shape[1:] for shape in shapes}) != 1:
+    plain = all(len(shape) == 2 and shape[1] > 0 for shape in shapes)
+    if not plain or [shape[0] for shape in shapes] != lengths or len({shape[1] for shape in shapes}) != 1:
         raise ConfigError(
             f"Expected one table [bars, D] for each market, with {lengths} rows; found shapes {shapes}."
         )

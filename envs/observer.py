@@ -36,22 +36,45 @@ class Observer:
         space: of one account; a Dict, or a Box where the observation is one bare array.
         joined: the markets.
         num_envs: number of accounts.
-        table: float32 [rows, D], of which the last `length` rows are seen; 0 shows none.
-        length: see `table`.
+        length: rows of the table that are seen, the bar's own the last; 0 shows none.
+        table: float32 [rows, D]; None is the table of the markets.
 
     Attributes:
         space: as given.
     """
 
     def __init__(
-        self, space: spaces.Space[Any], joined: JoinedMarkets, num_envs: int, table: Floats32, length: int
+        self,
+        space: spaces.Space[Any],
+        joined: JoinedMarkets,
+        num_envs: int,
+        length: int,
+        table: Floats32 | None = None,
     ) -> None:
         self.space = space
         self._joined = joined
-        self._source = (table, joined.context, length)
+        self._length = length
+        self._table = table
+        self._everyone = np.arange(num_envs)
         self._pair = (self._allocate(num_envs), self._allocate(num_envs))
         self._turn = 0
-        self._everyone = np.arange(num_envs)
+        self._link()
+
+    def _link(self) -> None:
+        """What the compiled loops take, put together once because that takes longer than using it."""
+        if self._table is not None:
+            self._table.setflags(write=False)  # compiled code is specialised on it
+        table = self._joined.table if self._table is None else self._table
+        self._source = (table, self._joined.context, self._length)
+        self._targets = [_targets(buffers, len(self._everyone)) for buffers in self._pair]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what `_link` makes."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_source", "_targets")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._link()
 
     def step(
         self, accounts: Matrix, orders: Floats, rewards: Floats, terminated: Mask, truncated: Mask
@@ -71,7 +94,7 @@ class Observer:
             terminated,
             truncated,
             *self._source,
-            *self._targets(),
+            *self._targets[self._turn],
         )
         self._place(accounts, self._everyone)
         return ended, self._observation()
@@ -84,9 +107,8 @@ class Observer:
 
     def refresh(self, accounts: Matrix, which: Indices) -> None:
         """Write accounts `which` again into the buffers used last."""
-        gather_observations(
-            accounts, which, self._joined.bars, self._joined.rules, *self._source, *self._targets()
-        )
+        targets = self._targets[self._turn]
+        gather_observations(accounts, which, self._joined.bars, self._joined.rules, *self._source, *targets)
         self._place(accounts, which)
 
     def one(self, observation: Any, index: int) -> Any:
@@ -99,13 +121,6 @@ class Observer:
         buffers = self._pair[self._turn]
         return dict(buffers) if isinstance(self.space, spaces.Dict) else buffers[_ONLY]
 
-    def _targets(self) -> tuple[Floats32, Floats32, Floats32]:
-        """Runs, account numbers and contexts as the compiled loops take them: without columns if not seen."""
-        buffers, count = self._pair[self._turn], len(self._everyone)
-        nothing = np.empty((count, 0), dtype=np.float32)
-        runs = next((buffers[name] for name in (*_RUNS, _ONLY) if name in buffers), nothing)
-        return runs.reshape(count, -1), buffers.get("account", nothing), buffers.get("context", nothing)
-
     def _place(self, accounts: Matrix, which: Indices) -> None:
         buffers = self._pair[self._turn]
         if "bar" in buffers:
@@ -114,6 +129,13 @@ class Observer:
     def _allocate(self, num_envs: int) -> Buffers:
         parts = self.space.spaces if isinstance(self.space, spaces.Dict) else {_ONLY: self.space}
         return {name: np.zeros((num_envs, *(part.shape or ())), part.dtype) for name, part in parts.items()}
+
+
+def _targets(buffers: Buffers, count: int) -> tuple[Floats32, Floats32, Floats32]:
+    """Runs, account numbers and contexts as the compiled loops take them: without columns if not seen."""
+    nothing = np.empty((count, 0), dtype=np.float32)
+    runs = next((buffers[name] for name in (*_RUNS, _ONLY) if name in buffers), nothing)
+    return runs.reshape(count, -1), buffers.get("account", nothing), buffers.get("context", nothing)
 
 
 def observer_for(
@@ -138,10 +160,10 @@ def observer_for(
         table = join_tables(tables, joined.markets)
         embedding = spaces.Box(-np.inf, np.inf, (table.shape[1],), np.float32)
         dictionary = spaces.Dict({"embedding": embedding, "account": account_space()})
-        return Observer(dictionary if config.observe_account else embedding, joined, num_envs, table, 1)
+        return Observer(dictionary if config.observe_account else embedding, joined, num_envs, 1, table)
     if kind == "index":
-        return Observer(_index_space(joined, config), joined, num_envs, joined.table, 0)
-    return Observer(observation_space(joined, config), joined, num_envs, joined.table, config.window)
+        return Observer(_index_space(joined, config), joined, num_envs, 0)
+    return Observer(observation_space(joined, config), joined, num_envs, config.window)
 
 
 def _index_space(joined: JoinedMarkets, config: EnvConfig) -> spaces.Dict:

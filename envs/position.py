@@ -62,8 +62,8 @@ def enlarge(
     slipped = side * quantity * (fill - price)
     account.entry = average_entry(held, account.entry, quantity, fill)
     account.quantity = side * (held + quantity)
-    account.margin += min(initial_margin(quantity, fill, leverage), free - paid)
     account.balance -= paid
+    account.margin = min(account.margin + initial_margin(quantity, fill, leverage), account.balance)
     account.fees += paid
     account.slippage += slipped
     account.fills += 1.0
@@ -149,8 +149,12 @@ def liquidate(account: Account, price: float, rules: Rules, log: TradeLog | None
 
 @jit
 def settle_funding(account: Account, mark: float, rate: float, rules: Rules) -> None:
-    """Pay or receive funding out of or into the isolated margin, which moves the liquidation price."""
-    payment = min(funding_payment(account.quantity, mark, rate), account.margin)
+    """Pay or receive funding out of or into the isolated margin, which moves the liquidation price.
+
+    A position can pay what it is worth, its unrealised profit included, and no more.
+    """
+    worth = max(account.margin + unrealised_pnl(account.quantity, account.entry, mark), 0.0)
+    payment = min(funding_payment(account.quantity, mark, rate), worth)
     account.margin -= payment
     account.balance -= payment
     account.funding += payment

@@ -103,7 +103,9 @@ class Window:
 
     def __init__(self, plt: Any) -> None:
         self._plt = plt
-        self._figure, axes = plt.subplots(figsize=(WIDTH / 100, HEIGHT / 100), num="FuturesTrading")
+        self._figure, axes = plt.subplots(figsize=(WIDTH / 100, HEIGHT / 100))
+        if self._figure.canvas.manager is not None:
+            self._figure.canvas.manager.set_window_title("FuturesTrading")
         axes.set_axis_off()
         self._image = axes.imshow(np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8))
         self._figure.tight_layout(pad=0)

@@ -92,6 +92,9 @@ def chosen_row(joined: JoinedMarkets, options: dict[str, Any]) -> int:
     Raises:
         ConfigError: there is no such market, or no decision may be taken at that bar.
     """
+    for name, value in options.items():
+        if name in ("market", "bar") and not isinstance(value, (int, np.integer)):
+            raise ConfigError(f'options["{name}"] must be a whole number, found {value!r}.')
     market = int(options.get("market", 0))
     if not 0 <= market < len(joined.markets):
         raise ConfigError(f'options["market"] must be below {len(joined.markets)}, found {market}.')

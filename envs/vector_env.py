@@ -86,13 +86,16 @@ class FuturesTradingVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         autoreset_mode: AutoresetMode | Literal["SameStep", "NextStep", "Disabled"] = AutoresetMode.SAME_STEP,
         reward_function: RewardFunction | None = None,
     ) -> None:
-        if num_envs < 1:
-            raise ConfigError(f"num_envs must be at least 1, found {num_envs}.")
+        if not isinstance(num_envs, (int, np.integer)) or num_envs < 1:
+            raise ConfigError(f"num_envs must be at least 1, found {num_envs!r}.")
         self.num_envs = num_envs
         self.render_mode = None
         self.reward_function = reward_function
         self.config = config if config is not None else EnvConfig()
         self.joined: JoinedMarkets = join_markets(as_markets(markets), self.config)
+        if autoreset_mode not in (*AutoresetMode, *(mode.value for mode in AutoresetMode)):
+            known = ", ".join(mode.value for mode in AutoresetMode)
+            raise ConfigError(f"autoreset_mode must be one of {known}, found {autoreset_mode!r}.")
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self.single_action_space = action_space(self.config)
@@ -120,10 +123,18 @@ class FuturesTradingVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """Start an episode in every account, or in those of `options["reset_mask"]` (bool [num_envs])."""
-        self._seed(seed)
+        unknown = sorted(set(options or {}) - {"reset_mask"})
+        if unknown:
+            raise ConfigError(
+                f'The only option of a vector environment is "reset_mask", found {unknown[0]!r}; '
+                "FuturesTradingEnv starts where it is told."
+            )
         mask = (options or {}).get("reset_mask")
+        if mask is not None and not self._random:
+            raise ResetNeeded("The first reset is of every account: call it without a reset_mask.")
         if mask is not None and (np.shape(mask) != (self.num_envs,) or np.asarray(mask).dtype != np.bool_):
             raise ValueError(f'options["reset_mask"] must be a bool array of shape ({self.num_envs},).')
+        self._seed(seed)
         which = self._everyone if mask is None else np.flatnonzero(mask)
         self._open(which)
         return self._observer.observe(self._matrix), {}
@@ -221,8 +232,10 @@ class FuturesTradingVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         if seed is None and self._random:
             return
         seeds = [None] * self.num_envs if seed is None else seed
-        if isinstance(seeds, int):
-            seeds = [seeds + i for i in range(self.num_envs)]
+        if isinstance(seeds, (int, np.integer)):
+            seeds = [int(seeds) + i for i in range(self.num_envs)]
+        if not isinstance(seeds, Sequence):
+            raise ValueError(f"Expected a whole number or {self.num_envs} of them as seed, found {seed!r}.")
         if len(seeds) != self.num_envs:
             raise ValueError(f"Expected {self.num_envs} seeds, found {len(seeds)}.")
         fresh = [seeding.np_random(each)[0] if each is not None else None for each in seeds]
@@ -230,7 +243,10 @@ class FuturesTradingVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         self._random = [new if new is not None else kept for new, kept in zip(fresh, old, strict=True)]
 
     def _checked(self, actions: Any) -> NDArray[np.float64]:
-        chosen = np.asarray(actions, dtype=np.float64).reshape(-1)
+        try:
+            chosen = np.asarray(actions, dtype=np.float64).reshape(-1)
+        except (TypeError, ValueError) as error:
+            raise InvalidAction(f"Expected {self.num_envs} actions, found {actions!r}.") from error
         space = self.single_action_space
         low, high = (0.0, float(space.n) - 1.0) if isinstance(space, spaces.Discrete) else (-1.0, 1.0)
         if chosen.shape != (self.num_envs,) or not (chosen.min() >= low and chosen.max() <= high):
@@ -238,4 +254,6 @@ class FuturesTradingVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
                 f"Expected {self.num_envs} actions from {low:g} to {high:g}, found shape {np.shape(actions)} "
                 f"from {chosen.min(initial=np.inf):g} to {chosen.max(initial=-np.inf):g}."
             )
+        if high > 1.0 and getattr(actions, "dtype", chosen.dtype).kind == "f" and (chosen % 1.0).any():
+            raise InvalidAction(f"Actions must be whole numbers from 0 to {high:g}, found fractions.")
         return chosen

@@ -20,6 +20,7 @@ from quantum_trader.envs.contract import FuturesContract, MarginTier
 from quantum_trader.envs.env import FuturesTradingEnv
 from quantum_trader.envs.env_config import EnvConfig
 from quantum_trader.envs.market import Market
+from quantum_trader.envs.records import COLUMN
 from quantum_trader.envs.vector_env import FuturesTradingVectorEnv
 
 MakeMarket = Callable[..., Market]
@@ -128,7 +129,7 @@ def test_equity_is_never_negative_and_trades_are_sane(
     assert (history.equity >= 0.0).all()
     assert (np.diff(history.fees) >= 0.0).all()
     assert (np.diff(history.liquidation_costs) >= 0.0).all()
-    assert (history.margin >= 0.0).all()
+    assert (history.margin <= record.rows[:, COLUMN["balance"]]).all()
     assert (trades.bars_held >= 0).all()
     assert (trades.quantity > 0.0).all()
     low, high = (

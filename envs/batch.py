@@ -52,6 +52,15 @@ def open_accounts(accounts: Matrix, which: Indices, starts: Matrix, rules: Matri
 
 
 @jit
+def in_range(values: Floats, low: float, high: float) -> bool:
+    """Whether every one of `values`, float64 [N], is a number from `low` to `high`."""
+    inside = True
+    for value in values:
+        inside &= (value >= low) & (value <= high)
+    return inside
+
+
+@jit
 def step_accounts(
     accounts: Matrix,
     actions: Floats,

@@ -37,7 +37,7 @@ from quantum_trader.envs.records import (
     trades_frame,
 )
 from quantum_trader.envs.spaces import action_space, observation_space
-from quantum_trader.envs.starts import chosen_row, draw_starts
+from quantum_trader.envs.starts import chosen_row, draw_starts, start_limits
 from quantum_trader.envs.windows import window_view
 
 Floats32 = NDArray[np.float32]
@@ -184,6 +184,7 @@ class FuturesTradingEnv(gymnasium.Env[Any, Any]):
         self._discrete = int(getattr(self.action_space, "n", 0))
         self._running = False
         self._offset: Any = None  # row of the market's first bar, once there is an episode
+        self._limits = start_limits(self.config)
         self._features = np.zeros((1, ACCOUNT_SIZE), dtype=np.float32)
         longest = self.config.episode_bars or int(np.diff(self.joined.offsets).max())
         self._journal = Journal(longest)
@@ -212,7 +213,7 @@ class FuturesTradingEnv(gymnasium.Env[Any, Any]):
     ) -> tuple[Observation, dict[str, Any]]:
         """Start an episode; `options` may name where: {"bar": index} and {"market": index}."""
         super().reset(seed=seed)
-        start = draw_starts(self.joined, self.config, [self.np_random])
+        start = draw_starts(self.joined, self._limits, [self.np_random])
         if options and not options.keys().isdisjoint({"bar", "market"}):
             record = records(start, START)
             record["row"] = chosen_row(self.joined, options)

@@ -43,7 +43,6 @@ class Account:
     liquidations: float
     trades: float  # closed
     fills: float  # executions
-    wins: float  # closed with a profit after all costs
     market: float
     length: float  # steps until truncation; 0 unlimited
     leverage: float  # of this episode

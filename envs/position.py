@@ -197,7 +197,6 @@ def _book(
         )
     account.trades += 1.0
     account.fills += 1.0
-    account.wins += 1.0 if net > 0.0 else 0.0
     account.gross_pnl += gross
     account.fees += paid
     if share == 1.0:

@@ -21,14 +21,14 @@ from quantum_trader.envs.layout import (
 )
 from quantum_trader.envs.rules import unrealised_pnl
 
-_HISTORY = {
+INFO_FIELDS = {
     "equity": "equity",
+    "balance": "balance",
     "position": "quantity",
     "units": "units",
     "entry_price": "entry",
     "margin": "margin",
     "liquidation_price": "liquidation",
-    "reward": "reward",
     "gross_pnl": "gross_pnl",
     "fees": "fees",
     "slippage": "slippage",
@@ -37,13 +37,15 @@ _HISTORY = {
     "liquidations": "liquidations",
     "trades": "trades",
 }
+"""Name in an info dictionary -> field of an account."""
+_HISTORY = {**INFO_FIELDS, "reward": "reward"}
 COLUMN = {name: column for column, name in enumerate(ACCOUNT.names or ())}
 """Column of each field in an account matrix."""
 INFO_END = COLUMN["trades"] + 1
 
 
 def account_info(numbers: list[Any]) -> dict[str, Any]:
-    """The info dictionary from the first `INFO_END` numbers of an account, or arrays of them."""
+    """The info dictionary, `INFO_FIELDS`, from the first `INFO_END` numbers of an account."""
     # Unpacking and one literal cost half of dict(zip(...)), in the hottest Python of an environment.
     (
         _,
@@ -87,9 +89,9 @@ def account_info(numbers: list[Any]) -> dict[str, Any]:
 def history_frame(history: Matrix, timestamp: NDArray[np.int64], offset: int) -> pd.DataFrame:
     """One row per bar of an episode, the bar of the first decision included.
 
-    Columns: time (UTC, bar open), bar (index in the market), equity, position (signed base units), units,
-    entry_price, margin, liquidation_price, reward; counted since the start: gross_pnl, fees, slippage,
-    funding, liquidation_costs, liquidations, trades.
+    Columns: time (UTC, bar open), bar (index in the market), equity, balance, position (signed base units),
+    units, entry_price, margin, liquidation_price; counted since the start: gross_pnl, fees, slippage,
+    funding, liquidation_costs, liquidations, trades; reward of the bar.
 
     Args:
         history: float64 [n, fields of `Account`].

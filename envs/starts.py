@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,10 +18,12 @@ from quantum_trader.envs.layout import QUOTE, START, Matrix, matrix, records
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
+Limits = tuple[float, float, float, float, float, float]
+
 _CHANCES = 4
 
 
-def draw_starts(joined: JoinedMarkets, config: EnvConfig, random: Sequence[np.random.Generator]) -> Matrix:
+def draw_starts(joined: JoinedMarkets, limits: Limits, random: Sequence[np.random.Generator]) -> Matrix:
     """float64 [K, fields of `Start`]: one episode for each generator.
 
     Every generator gives the same few numbers for every episode whatever the configuration draws from them,
@@ -32,7 +33,7 @@ def draw_starts(joined: JoinedMarkets, config: EnvConfig, random: Sequence[np.ra
     for row, generator in zip(chances, random, strict=True):
         generator.random(out=row)
     starts = matrix(len(random), START)
-    _from_chances(chances, joined.starts, joined.offsets, *_limits(config), starts)
+    _from_chances(chances, joined.starts, joined.offsets, *limits, starts)
     return starts
 
 
@@ -48,9 +49,8 @@ def fixed_starts(joined: JoinedMarkets, config: EnvConfig, rows: Indices) -> Mat
     return starts
 
 
-@lru_cache(maxsize=64)
-def _limits(config: EnvConfig) -> tuple[float, float, float, float, float, float]:
-    """Lowest and highest length, leverage and cost factor of an episode."""
+def start_limits(config: EnvConfig) -> Limits:
+    """Lowest and highest length, leverage and cost factor of an episode, for `draw_starts`."""
     longest = float(config.episode_bars)
     shortest = (longest + 1.0) // 2.0 if config.random_length else longest
     return shortest, longest, *config.leverages, *config.costs

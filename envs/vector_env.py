@@ -13,7 +13,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from quantum_trader.envs.batch import open_accounts
+from quantum_trader.envs.batch import in_range, open_accounts
 from quantum_trader.envs.custom_reward import RewardFunction, put_rewards
 from quantum_trader.envs.env import as_markets
 from quantum_trader.envs.env_config import EnvConfig
@@ -23,9 +23,9 @@ from quantum_trader.envs.layout import ACCOUNT, matrix, records
 from quantum_trader.envs.market import Market
 from quantum_trader.envs.masks import action_masks
 from quantum_trader.envs.observer import ObservationKind, Observer, observer_for
-from quantum_trader.envs.records import INFO_END, account_info
+from quantum_trader.envs.records import COLUMN, INFO_FIELDS
 from quantum_trader.envs.spaces import action_space
-from quantum_trader.envs.starts import draw_starts
+from quantum_trader.envs.starts import draw_starts, start_limits
 
 if TYPE_CHECKING:
     from quantum_trader.envs.sb3 import FuturesVecEnv
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 Floats32 = NDArray[np.float32]
 Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+
+_FINAL = (*INFO_FIELDS, "bar", "episode_return", "episode_bars")
+_FINAL_COLUMNS = [COLUMN[name] for name in (*INFO_FIELDS.values(), "row", "episode_return", "step")]
+_FINAL_MASKS = [f"_{name}" for name in _FINAL]
 
 
 class FuturesTradingVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
@@ -103,6 +107,7 @@ class FuturesTradingVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         self._observer: Observer = observer_for(observation, self.joined, self.config, num_envs, tables)
         self.single_observation_space = self._observer.space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self._limits = start_limits(self.config)
         self._matrix = matrix(num_envs, ACCOUNT)
         self._everyone: Indices = np.arange(num_envs)
         self._random: list[np.random.Generator] = []
@@ -210,20 +215,16 @@ class FuturesTradingVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
 
     def _final_infos(self, which: Indices, mask: Mask) -> dict[str, Any]:
         """Each number as an array [num_envs] with its mask, as Gymnasium lays out vector infos."""
-        rows = self._matrix[which]
-        ended = records(rows, ACCOUNT)
-        named = account_info(list(rows[:, :INFO_END].T))
-        named["bar"] = ended["row"] - self.joined.offsets[ended["market"].astype(np.int64)]
-        named["episode_return"], named["episode_bars"] = ended["episode_return"], ended["step"]
         # One matrix: an array for each name would take four times as long.
-        spread = np.zeros((len(named), self.num_envs))
-        spread[:, which] = list(named.values())
-        final: dict[str, Any] = dict(zip(named, spread, strict=True))
-        final.update((f"_{name}", mask) for name in named)
+        spread = np.zeros((len(_FINAL), self.num_envs))
+        spread[:, which] = self._matrix[which][:, _FINAL_COLUMNS].T
+        final: dict[str, Any] = dict(zip(_FINAL, spread, strict=True))
+        final["bar"][which] -= self.joined.offsets[self.market[which]]
+        final.update(dict.fromkeys(_FINAL_MASKS, mask))
         return {"final_info": final, "_final_info": mask}
 
     def _open(self, which: Indices) -> None:
-        starts = draw_starts(self.joined, self.config, [self._random[i] for i in which])
+        starts = draw_starts(self.joined, self._limits, [self._random[i] for i in which])
         open_accounts(self._matrix, which, starts, self.joined.rules)
         self._done[which] = False
         self._waiting = int(np.count_nonzero(self._done))
@@ -249,7 +250,7 @@ class FuturesTradingVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
             raise InvalidAction(f"Expected {self.num_envs} actions, found {actions!r}.") from error
         space = self.single_action_space
         low, high = (0.0, float(space.n) - 1.0) if isinstance(space, spaces.Discrete) else (-1.0, 1.0)
-        if chosen.shape != (self.num_envs,) or not (chosen.min() >= low and chosen.max() <= high):
+        if chosen.shape != (self.num_envs,) or not in_range(chosen, low, high):
             raise InvalidAction(
                 f"Expected {self.num_envs} actions from {low:g} to {high:g}, found shape {np.shape(actions)} "
                 f"from {chosen.min(initial=np.inf):g} to {chosen.max(initial=-np.inf):g}."

@@ -181,7 +181,7 @@ def assert_finite(env: FuturesTradingVectorEnv) -> None:
             assert not np.isnan(values).any(), name
     for name in ("equity", "fees", "slippage", "liquidation_costs", "liquidation"):
         assert (env.accounts[name] >= 0.0).all(), name
-    # A position that is worth more than its margin may have paid more funding than that: free balance remains.
+    # A position worth more than its margin may pay more funding than that; free balance is never touched.
     assert (env.accounts["balance"] >= env.accounts["margin"]).all()
 
 

@@ -15,7 +15,7 @@ from quantum_trader.envs.errors import ConfigError
 from quantum_trader.envs.joined import join_markets
 from quantum_trader.envs.layout import START, records
 from quantum_trader.envs.market import Market
-from quantum_trader.envs.starts import draw_starts
+from quantum_trader.envs.starts import draw_starts, start_limits
 from quantum_trader.envs.vector_env import FuturesTradingVectorEnv
 
 MakeMarket = Callable[..., Market]
@@ -35,7 +35,7 @@ def test_draws_fill_their_ranges(make_market: MakeMarket) -> None:
     """Bars, lengths, leverages (log-uniform) and cost factors reach both ends and no further."""
     joined = join_markets([make_market([100.0] * 40), make_market([100.0] * 30)], RANDOM)
     generators = [np.random.default_rng(seed) for seed in range(4_000)]
-    start = records(draw_starts(joined, RANDOM, generators), START)
+    start = records(draw_starts(joined, start_limits(RANDOM), generators), START)
     assert set(start["row"].astype(int)) == set(joined.starts.tolist())
     assert (joined.market_of(start["row"].astype(np.int64)) == start["market"]).all()
     assert set(start["length"]) == {6.0, 7.0, 8.0, 9.0, 10.0, 11.0}
@@ -50,8 +50,8 @@ def test_the_same_seed_finds_the_same_bars_whatever_else_is_drawn(make_market: M
     market = make_market([100.0] * 60)
     plain = replace(RANDOM, leverage_range=None, cost_range=None)
     one, other = (
-        records(draw_starts(join_markets([market], config), config, [np.random.default_rng(5)]), START)[0]
-        for config in (RANDOM, plain)
+        records(draw_starts(joined, start_limits(config), [np.random.default_rng(5)]), START)[0]
+        for config, joined in ((each, join_markets([market], each)) for each in (RANDOM, plain))
     )
     assert (one.row, one.length) == (other.row, other.length)
     assert (other.leverage, other.cost) == (1.0, 2.0)

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from quantum_trader.envs.backtest_kernel import Record as Record, run_actions as run_actions
     from quantum_trader.envs.bars import Bar as Bar, Bars as Bars
     from quantum_trader.envs.contract import FuturesContract as FuturesContract, MarginTier as MarginTier
+    from quantum_trader.envs.contract_file import (
+        contract_from_dict as contract_from_dict,
+        read_contract as read_contract,
+        tiers_from_ccxt as tiers_from_ccxt,
+    )
+    from quantum_trader.envs.custom_reward import RewardFunction as RewardFunction
     from quantum_trader.envs.env import FuturesTradingEnv as FuturesTradingEnv
     from quantum_trader.envs.env_config import EnvConfig as EnvConfig
     from quantum_trader.envs.errors import ConfigError as ConfigError, DataError as DataError
@@ -78,9 +84,11 @@ _MODULES = {
     "Record": "backtest_kernel",
     "SyntheticConfig": "synthetic",
     "WINDOW": "windows",
+    "RewardFunction": "custom_reward",
     "bars_from_frame": "load",
     "compute_features": "features",
     "compute_static": "features",
+    "contract_from_dict": "contract_file",
     "fit_scaler": "scaler",
     "flat_account": "observe",
     "gap_report": "windows",
@@ -90,11 +98,13 @@ _MODULES = {
     "preset": "presets",
     "random_walk_bars": "synthetic",
     "read_bars": "load",
+    "read_contract": "contract_file",
     "read_folder": "load",
     "run_actions": "backtest_kernel",
     "sample_bars": "sample",
     "sample_market": "market",
     "synthetic_bars": "synthetic",
+    "tiers_from_ccxt": "contract_file",
     "write_bars": "load",
 }
 """Public name -> the module of this package that defines it."""

@@ -28,7 +28,7 @@ class MarketConfig:
     symbols: str = ""
     """Symbols to read from a folder, separated by commas; empty reads all."""
     contract: str = ""
-    """Name of a contract preset for every symbol; empty guesses one from each symbol's name."""
+    """Contract of every symbol: a preset's name or a JSON file; empty guesses from each symbol's name."""
     taker_fee: float | None = None
     """Fee of a fill, fraction of notional, instead of the contract's; raising it makes trading dearer."""
     slippage: float | None = None

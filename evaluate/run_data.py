@@ -8,10 +8,11 @@ from typing import Literal
 
 from quantum_trader.envs.bars import Bars
 from quantum_trader.envs.contract import FuturesContract
+from quantum_trader.envs.contract_file import read_contract
 from quantum_trader.envs.errors import DataError
 from quantum_trader.envs.load import read_bars, read_folder
 from quantum_trader.envs.market import Market
-from quantum_trader.envs.presets import guess_preset, preset
+from quantum_trader.envs.presets import guess_preset
 from quantum_trader.envs.sample import sample_bars
 from quantum_trader.envs.synthetic import (
     PlantedConfig,
@@ -76,7 +77,7 @@ def synthetic_source(kind: SyntheticKind, bars: int, seed: int) -> Bars:
 
 
 def _contract(bars: Bars, config: MarketConfig) -> FuturesContract:
-    contract = preset(config.contract) if config.contract else guess_preset(bars.symbol)
+    contract = read_contract(config.contract) if config.contract else guess_preset(bars.symbol)
     if config.taker_fee is not None:
         contract = replace(contract, taker_fee=config.taker_fee)
     if config.slippage is not None:

@@ -68,8 +68,9 @@ def details(config: RunConfig, prepared: Prepared, stages: Stages) -> tuple[Deta
 def _contract_notes(prepared: Prepared) -> list[str]:
     contracts = {market.contract.name: market.contract for market in prepared.markets}
     return [
-        f"Contract {contract.name}: fee {contract.taker_fee:.4%} and slippage with half the spread "
-        f"{contract.slippage:.4%} of notional on every fill."
+        f"Contract {contract.name}: fee {contract.taker_fee:.4%} of notional"
+        + (f" and {contract.commission:g} a contract" if contract.commission else "")
+        + f", slippage with half the spread {contract.slippage:.4%}, on every fill."
         for contract in contracts.values()
     ]
 

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantum_trader.envs.account import account_step
-from quantum_trader.envs.copying import copy_row
+from quantum_trader.envs.copying import copy_run
 from quantum_trader.envs.jit import jit
 from quantum_trader.envs.journal import ACCOUNT_WIDTH, HISTORY, note_bar
 from quantum_trader.envs.layout import ACCOUNT, QUOTE, RULES, SEEN, START, TRADE_LOG, Matrix
-from quantum_trader.envs.observe import account_features
+from quantum_trader.envs.observe import View, account_features
 from quantum_trader.envs.rules import notional_cap
 
 Floats = NDArray[np.float64]
@@ -69,12 +69,7 @@ def step_accounts(
     rewards: Floats,
     terminated: Mask,
     truncated: Mask,
-    table: Floats32,
-    context: Floats32,
-    length: int,
-    windows: Floats32,
-    numbers: Floats32,
-    contexts: Floats32,
+    view: View | None,
 ) -> int:
     """One bar for every account that is not finished, and what all of them see then.
 
@@ -88,13 +83,15 @@ def step_accounts(
         rules: float64 [markets, fields of `Rules`].
         rewards: float64 [N], written; 0 for finished accounts.
         terminated, truncated: bool [N], written; False for accounts that had finished before.
-        table, context, length, windows, numbers, contexts: as `gather_observations`.
+        view: as `gather_observations`; None leaves the accounts unobserved.
 
     Returns:
         How many finished in this bar.
     """
     every, quotes, rule = accounts.view(ACCOUNT), bars.view(QUOTE), rules.view(RULES)
-    seen = numbers.view(SEEN)
+    if view is not None:
+        table, context, length, windows, numbers, contexts = view
+        seen, width, wide = numbers.view(SEEN), table.shape[1], context.shape[1]
     ended = 0
     for i in range(len(accounts)):
         account = every[i, 0]
@@ -111,13 +108,14 @@ def step_accounts(
             rewards[i] = 0.0
             terminated[i] = False
             truncated[i] = False
-        row = int(account.row)
-        if windows.shape[1] > 0:
-            copy_row(windows, i, table, (row - length + 1) * table.shape[1])
-        if contexts.shape[1] > 0:
-            copy_row(contexts, i, context, row * context.shape[1])
-        if numbers.shape[1] > 0:
-            account_features(account, quotes[row, 0], rule[int(account.market), 0], seen[i, 0])
+        if view is not None:
+            row = int(account.row)
+            if windows.shape[1] > 0:
+                copy_run(windows, i * length * width, table, (row - length + 1) * width, length * width)
+            if contexts.shape[1] > 0:
+                copy_run(contexts, i * wide, context, row * wide, wide)
+            if numbers.shape[1] > 0:
+                account_features(account, quotes[row, 0], rule[int(account.market), 0], seen[i, 0])
     return ended
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quantum_trader.envs.copying import copy_run
 from quantum_trader.envs.jit import jit
 from quantum_trader.envs.layout import ACCOUNT, FILL, TRADE, TRADE_LOG, Account, Matrix, matrix, records
 
@@ -93,16 +94,13 @@ def note_bar(run: Floats, steps: int, row: int) -> None:
     """Put the account into row `row` of the history, and its log of the bar behind what was logged."""
     account = run[:ACCOUNT_WIDTH].view(ACCOUNT)[0]
     at = HISTORY + row * ACCOUNT_WIDTH
-    run[at : at + ACCOUNT_WIDTH] = run[:ACCOUNT_WIDTH]
+    copy_run(run, at, run, 0, ACCOUNT_WIDTH)
     trades, fills = _origins(steps)
     first = ACCOUNT_WIDTH + 1
-    _append(run, first, trades, int(account.trades), int(run[first - 1]), TRADE_WIDTH)
+    count = int(run[first - 1])
+    if count > 0:
+        copy_run(run, trades + (int(account.trades) - count) * TRADE_WIDTH, run, first, count * TRADE_WIDTH)
     first += 2 * TRADE_WIDTH + 1
-    _append(run, first, fills, int(account.fills), int(run[first - 1]), FILL_WIDTH)
-
-
-@jit
-def _append(run: Floats, source: int, target: int, total: int, count: int, width: int) -> None:
-    """Copy `count` rows from `source` to the end of the `total` rows at `target`."""
-    at = target + (total - count) * width
-    run[at : at + count * width] = run[source : source + count * width]
+    count = int(run[first - 1])
+    if count > 0:
+        copy_run(run, fills + (int(account.fills) - count) * FILL_WIDTH, run, first, count * FILL_WIDTH)

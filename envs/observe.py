@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from quantum_trader.envs.copying import copy_row
+from quantum_trader.envs.copying import copy_run
 from quantum_trader.envs.jit import jit
 from quantum_trader.envs.layout import (
     ACCOUNT,
@@ -92,42 +92,38 @@ def _distance(gap: float, atr: float) -> float:
     return _clip(gap / (_FAR_ATRS * atr), 0.0, 1.0)
 
 
+View = tuple[Floats32, Floats32, int, Floats32, Floats32, Floats32]
+"""What N accounts see: table, context, length, windows, numbers, contexts.
+
+`table` is float32 [rows, F], C-contiguous, so that its last `length` rows at a bar are one run of memory;
+`context` is float32 [rows, C]. They are copied to `windows`, float32 [N, length x F], and `contexts`, float32
+[N, C], and the account numbers go to `numbers`, float32 [N, ACCOUNT_SIZE]. A target without columns is left
+out.
+"""
+
+
 @jit
-def gather_observations(
-    accounts: Matrix,
-    which: Indices,
-    bars: Matrix,
-    rules: Matrix,
-    table: Floats32,
-    context: Floats32,
-    length: int,
-    windows: Floats32,
-    numbers: Floats32,
-    contexts: Floats32,
-) -> None:
-    """Write what accounts `which` see into their rows of three arrays; an array without columns is left out.
+def gather_observations(accounts: Matrix, which: Indices, bars: Matrix, rules: Matrix, view: View) -> None:
+    """Write what accounts `which` see into their rows of the targets of `view`.
 
     Args:
         accounts: float64 [N, fields of `Account`].
         which: int64 [K].
         bars: float64 [rows, fields of `Quote`].
         rules: float64 [markets, fields of `Rules`].
-        table: float32 [rows, F], C-contiguous, so that the last `length` rows are one run of memory.
-        context: float32 [rows, C].
-        length: rows of `table` that are seen, the bar's own the last.
-        windows: float32 [N, length x F] or [N, 0].
-        numbers: float32 [N, ACCOUNT_SIZE] or [N, 0].
-        contexts: float32 [N, C] or [N, 0].
+        view: what is read and where it is written, see `View`.
     """
+    table, context, length, windows, numbers, contexts = view
     every, quotes, rule = accounts.view(ACCOUNT), bars.view(QUOTE), rules.view(RULES)
     seen = numbers.view(SEEN)
     for i in which:
         account = every[i, 0]
         row = int(account.row)
         if windows.shape[1] > 0:
-            copy_row(windows, i, table, (row - length + 1) * table.shape[1])
+            width = table.shape[1]
+            copy_run(windows, i * length * width, table, (row - length + 1) * width, length * width)
         if contexts.shape[1] > 0:
-            copy_row(contexts, i, context, row * context.shape[1])
+            copy_run(contexts, i * context.shape[1], context, row * context.shape[1], context.shape[1])
         if numbers.shape[1] > 0:
             account_features(account, quotes[row, 0], rule[int(account.market), 0], seen[i, 0])
 

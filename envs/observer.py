@@ -14,7 +14,7 @@ from quantum_trader.envs.env_config import EnvConfig
 from quantum_trader.envs.errors import ConfigError
 from quantum_trader.envs.joined import JoinedMarkets, join_tables
 from quantum_trader.envs.layout import Matrix
-from quantum_trader.envs.observe import gather_observations, gather_places
+from quantum_trader.envs.observe import View, gather_observations, gather_places
 from quantum_trader.envs.spaces import account_space, observation_space
 
 Floats = NDArray[np.float64]
@@ -65,12 +65,14 @@ class Observer:
         if self._table is not None:
             self._table.setflags(write=False)  # compiled code is specialised on it
         table = self._joined.table if self._table is None else self._table
-        self._source = (table, self._joined.context, self._length)
-        self._targets = [_targets(buffers, len(self._everyone)) for buffers in self._pair]
+        self._views: list[View] = [
+            (table, self._joined.context, self._length, *_targets(buffers, len(self._everyone)))
+            for buffers in self._pair
+        ]
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what `_link` makes."""
-        return {name: value for name, value in self.__dict__.items() if name not in ("_source", "_targets")}
+        return {name: value for name, value in self.__dict__.items() if name != "_views"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -85,6 +87,7 @@ class Observer:
             How many accounts finished; the observations.
         """
         self._turn = 1 - self._turn
+        view = self._views[self._turn]
         ended = step_accounts(
             accounts,
             orders,
@@ -93,8 +96,7 @@ class Observer:
             rewards,
             terminated,
             truncated,
-            *self._source,
-            *self._targets[self._turn],
+            view if any(target.size for target in view[3:]) else None,
         )
         self._place(accounts, self._everyone)
         return ended, self._observation()
@@ -107,8 +109,8 @@ class Observer:
 
     def refresh(self, accounts: Matrix, which: Indices) -> None:
         """Write accounts `which` again into the buffers used last."""
-        targets = self._targets[self._turn]
-        gather_observations(accounts, which, self._joined.bars, self._joined.rules, *self._source, *targets)
+        view = self._views[self._turn]
+        gather_observations(accounts, which, self._joined.bars, self._joined.rules, view)
         self._place(accounts, which)
 
     def one(self, observation: Any, index: int) -> Any:

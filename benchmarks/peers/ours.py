@@ -22,7 +22,7 @@ from quantum_trader.envs import (
 from quantum_trader.envs.batch import step_accounts
 from quantum_trader.envs.layout import ACCOUNT, records
 
-CONFIG = EnvConfig(leverage=5.0, max_units=2, random_start=True, random_length=True, episode_bars=500)
+CONFIG = EnvConfig(leverage=5.0, max_units=1, random_start=True, random_length=True, episode_bars=500)
 BARE = replace(CONFIG, observe_account=False)
 
 Steps = Callable[[], int]
@@ -124,13 +124,11 @@ def _rules(market: Market, accounts: int) -> Steps:
     taken = records(state, ACCOUNT)["step"]
     orders = endless(list(_orders(accounts).astype(np.float64)))
     results = np.empty(accounts), np.empty(accounts, np.bool_), np.empty(accounts, np.bool_)
-    nothing = np.empty((accounts, 0), np.float32)
-    unseen = joined.table, joined.context, 0, nothing, nothing, nothing
 
     def steps() -> int:
         state[:] = fresh
         for order in orders():
-            step_accounts(state, order, joined.bars, joined.rules, *results, *unseen)
+            step_accounts(state, order, joined.bars, joined.rules, *results, None)
         return int(taken.sum())
 
     return steps

@@ -182,6 +182,7 @@ class FuturesTradingEnv(gymnasium.Env[Any, Any]):
         self.observation_space = observation_space(self.joined, self.config)
         self.action_space = action_space(self.config)
         self._discrete = int(getattr(self.action_space, "n", 0))
+        self._orders = {number: float(number) for number in range(self._discrete)}
         self._running = False
         self._offset: Any = None  # row of the market's first bar, once there is an episode
         self._limits = start_limits(self.config)
@@ -226,7 +227,7 @@ class FuturesTradingEnv(gymnasium.Env[Any, Any]):
         if self.render_mode == "human":
             self.render()
         gather_accounts(self._journal.account, _FIRST, self._bars, self._rules, self._features)
-        info = self._info(self._head.tolist())
+        info = account_info(self._head.tolist(), row - self._offset)
         info["leverage"], info["cost_multiplier"] = float(account.leverage), float(account.cost)
         return self._observation(row), info
 
@@ -234,7 +235,7 @@ class FuturesTradingEnv(gymnasium.Env[Any, Any]):
         """Trade one bar; see the class for the order of events."""
         if not self._running:
             raise ResetNeeded("The episode has not begun or is over: call reset() before step().")
-        order = self._checked(action)
+        order = self._order(action)
         if self.reward_function is not None:
             before = self._journal.account.copy()
         step_single(self._run, self._steps, order, self._bars, self._rules, self._features)
@@ -242,16 +243,17 @@ class FuturesTradingEnv(gymnasium.Env[Any, Any]):
             put_rewards(self.reward_function, before, self._journal.account, _STEPPED)
             self._journal.note()
         numbers = self._head.tolist()
+        row = int(numbers[0])
         terminated, truncated = numbers[_TERMINATED] != 0.0, numbers[_TRUNCATED] != 0.0
         self._running = not (terminated or truncated)
         if self.render_mode == "human":
             self.render()
         return (
-            self._observation(int(numbers[0])),
+            self._observation(row),
             numbers[_REWARD],
             terminated,
             truncated,
-            self._info(numbers),
+            account_info(numbers, row - self._offset),
         )
 
     def history(self) -> pd.DataFrame:
@@ -311,6 +313,12 @@ class FuturesTradingEnv(gymnasium.Env[Any, Any]):
             raise ResetNeeded("There is no episode yet: call reset() first.")
         return self.joined.markets[int(self._account.market)]
 
+    def _order(self, action: Any) -> float:
+        try:
+            return self._orders[action]
+        except (KeyError, TypeError):  # an array, a number out of range, a share
+            return self._checked(action)
+
     def _checked(self, action: Any) -> float:
         if self._discrete:
             try:
@@ -340,11 +348,6 @@ class FuturesTradingEnv(gymnasium.Env[Any, Any]):
             "context": self._context[row].copy(),
             "window": window,
         }
-
-    def _info(self, numbers: list[float]) -> dict[str, Any]:
-        info = account_info(numbers)
-        info["bar"] = int(numbers[0]) - self._offset
-        return info
 
 
 def as_markets(market: Market | Sequence[Market] | None) -> tuple[Market, ...]:

@@ -44,8 +44,8 @@ COLUMN = {name: column for column, name in enumerate(ACCOUNT.names or ())}
 INFO_END = COLUMN["trades"] + 1
 
 
-def account_info(numbers: list[Any]) -> dict[str, Any]:
-    """The info dictionary, `INFO_FIELDS`, from the first `INFO_END` numbers of an account."""
+def account_info(numbers: list[Any], bar: int) -> dict[str, Any]:
+    """The info dictionary, `INFO_FIELDS` and the bar, from the first `INFO_END` numbers of an account."""
     # Unpacking and one literal cost half of dict(zip(...)), in the hottest Python of an environment.
     (
         _,
@@ -83,6 +83,7 @@ def account_info(numbers: list[Any]) -> dict[str, Any]:
         "liquidation_costs": liquidation_costs,
         "liquidations": liquidations,
         "trades": trades,
+        "bar": bar,
     }
 
 

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantum_trader.agents.signals import ModelInputs
+from quantum_trader.envs.context import CONTEXT_SIZE, HORIZONS
 from quantum_trader.envs.errors import TrainingError
 from quantum_trader.envs.market import Market
-from quantum_trader.envs.windows import gather
+from quantum_trader.envs.windows import WINDOW, gather
 from quantum_trader.train.labels import Labels
 
 Floats32 = NDArray[np.float32]
@@ -103,7 +104,46 @@ class PooledDataset:
             [market.context for market in self.markets], dtype=np.float32
         )
         offset = np.cumsum([0, *(len(market.bars) for market in self.markets)], dtype=np.int64)
-        self._last = self.end + offset[self.market]
+        self._last = self._context_row = self.end + offset[self.market]
+
+    @classmethod
+    def from_windows(
+        cls,
+        windows: Floats32,
+        action: NDArray[np.int8],
+        *,
+        context: Floats32 | None = None,
+        returns: Floats32 | None = None,
+    ) -> PooledDataset:
+        """A dataset of windows of your own, one row each, in the order of time; it has no markets.
+
+        Args:
+            windows: float32 [N, 60, F], scaled, oldest bar first.
+            action: int8 [N], the labels (`Action` values).
+            context: float32 [N, CONTEXT_SIZE]; zeros if None.
+            returns: float32 [N, H], forward log returns; unknown (NaN) if None.
+
+        Raises:
+            TrainingError: arrays that do not fit each other.
+        """
+        count = len(windows)
+        context = np.zeros((count, CONTEXT_SIZE), dtype=np.float32) if context is None else context
+        returns = np.full((count, len(HORIZONS)), np.nan, dtype=np.float32) if returns is None else returns
+        shapes = (windows.shape[1:2], action.shape, context.shape, returns.shape)
+        if shapes != ((WINDOW,), (count,), (count, CONTEXT_SIZE), (count, len(HORIZONS))) or count == 0:
+            raise TrainingError(
+                f"Expected windows [N, {WINDOW}, F], action [N], context [N, {CONTEXT_SIZE}] and returns "
+                f"[N, {len(HORIZONS)}]; found {windows.shape}, {shapes[1]}, {shapes[2]} and {shapes[3]}."
+            )
+        made = cls.__new__(cls)
+        made.markets = ()
+        made.market, made.end = np.zeros(count, dtype=np.int32), np.full(count, WINDOW - 1, dtype=np.int64)
+        made.action, made.returns = action.astype(np.int8), returns.astype(np.float32)
+        made.weight, made._time = np.ones(count, dtype=np.float32), np.arange(count, dtype=np.int64)
+        made._table = np.ascontiguousarray(windows, dtype=np.float32).reshape(count * WINDOW, -1)
+        made._last = np.arange(count, dtype=np.int64) * WINDOW + WINDOW - 1
+        made._context, made._context_row = context.astype(np.float32), np.arange(count, dtype=np.int64)
+        return made
 
     def __len__(self) -> int:
         return len(self.end)
@@ -124,7 +164,7 @@ class PooledDataset:
 
     def context(self, rows: Rows) -> Floats32:
         """float32 [B, CONTEXT_SIZE]: the context vectors of `rows`, a fresh copy."""
-        gathered: Floats32 = self._context[self._last[rows]]
+        gathered: Floats32 = self._context[self._context_row[rows]]
         return gathered
 
     def inputs(self, rows: Rows) -> ModelInputs:
@@ -144,7 +184,7 @@ class PooledDataset:
     def subset(self, rows: Rows | Mask) -> PooledDataset:
         """The dataset of `rows` only (positions or a mask over the rows), sharing the markets' tables."""
         part = copy.copy(self)
-        for name in ("market", "end", "action", "returns", "weight", "_time", "_last"):
+        for name in ("market", "end", "action", "returns", "weight", "_time", "_last", "_context_row"):
             setattr(part, name, getattr(self, name)[rows])
         return part
 

@@ -93,3 +93,21 @@ def test_nothing_left_is_an_error(two_markets: tuple[Market, Market], labels: li
     masks = [np.zeros(len(market), dtype=np.bool_) for market in two_markets]
     with pytest.raises(TrainingError, match="longer data"):
         PooledDataset(two_markets, labels, masks)
+
+
+def test_windows_of_ones_own_come_back(rng: np.random.Generator) -> None:
+    """Rows of arrays are what batches hold, also in a subset, and contexts may be left out."""
+    windows = rng.normal(size=(7, WINDOW, 14)).astype(np.float32)
+    context = rng.normal(size=(7, CONTEXT_SIZE)).astype(np.float32)
+    action = np.array([0, 1, 2, 0, 1, 2, 0], dtype=np.int8)
+    dataset = PooledDataset.from_windows(windows, action, context=context)
+    rows = np.array([5, 0, 3])
+    batch = dataset.batch(rows)
+    assert np.array_equal(batch.windows, windows[rows])
+    assert np.array_equal(batch.context, context[rows])
+    assert batch.action.tolist() == [2, 0, 0]
+    part = dataset.subset(np.array([4, 6]))
+    assert np.array_equal(part.batch(np.array([1])).context, context[6:])
+    assert not PooledDataset.from_windows(windows, action).batch(rows).context.any()
+    with pytest.raises(TrainingError, match="action"):
+        PooledDataset.from_windows(windows, action[:3])

@@ -109,6 +109,8 @@ def step_accounts(
             terminated[i] = False
             truncated[i] = False
         if view is not None:
+            # As in `gather_observations`: in a function of both, references to its arrays would be counted
+            # for every account, which costs more than the account's step.
             row = int(account.row)
             if windows.shape[1] > 0:
                 copy_run(windows, i * length * width, table, (row - length + 1) * width, length * width)

@@ -65,13 +65,21 @@ def read_config(kind: type[Config], path: Path) -> Config:
     Raises:
         ConfigError: the file is missing, is no JSON, or does not hold what `kind` needs.
     """
+    return from_plain(kind, read_json(path), where=str(path))
+
+
+def read_json(path: Path) -> Any:
+    """The plain values of a JSON file.
+
+    Raises:
+        ConfigError: the file is missing or is no JSON.
+    """
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(f"{path} does not exist: give the path of a JSON file of options.") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not JSON ({error}): mend it or leave it out.") from error
-    return from_plain(kind, plain, where=str(path))
 
 
 def _convert(hint: Any, value: Any, *, where: str) -> Any:

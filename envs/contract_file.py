@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from quantum_trader.envs.config import from_plain, to_plain
+from quantum_trader.envs.config import from_plain, read_json, to_plain
 from quantum_trader.envs.contract import FuturesContract, MarginTier
 from quantum_trader.envs.errors import ConfigError
 from quantum_trader.envs.presets import PRESETS, preset
@@ -21,11 +20,11 @@ def contract_from_dict(plain: Mapping[str, Any], *, where: str = "contract") -> 
     Raises:
         ConfigError: an unknown key or preset, a value of the wrong type, or numbers that cannot be.
     """
-    values = dict(plain)
-    base = values.pop("preset", None)
-    if base is not None:
-        values = {**to_plain(preset(str(base))), **values}
-    return from_plain(FuturesContract, values, where=where)
+    if isinstance(plain, Mapping) and "preset" in plain:
+        given = {key: value for key, value in plain.items() if key != "preset"}
+        base = plain["preset"]
+        plain = given if base is None else {**to_plain(preset(str(base))), **given}
+    return from_plain(FuturesContract, plain, where=where)
 
 
 def read_contract(source: str | Path) -> FuturesContract:
@@ -41,13 +40,7 @@ def read_contract(source: str | Path) -> FuturesContract:
         raise ConfigError(
             f"Expected a contract preset ({', '.join(PRESETS)}) or a JSON file, found {str(source)!r}."
         )
-    try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not JSON ({error}): mend it.") from error
-    if not isinstance(plain, Mapping):
-        raise ConfigError(f"{path}: expected an object with the fields of FuturesContract, found {plain!r}.")
-    return contract_from_dict(plain, where=str(path))
+    return contract_from_dict(read_json(path), where=str(path))
 
 
 def tiers_from_ccxt(tiers: Sequence[Mapping[str, Any]]) -> tuple[MarginTier, ...]:

@@ -187,7 +187,7 @@ class FuturesTradingEnv(gymnasium.Env[Any, Any]):
         self._offset: Any = None  # row of the market's first bar, once there is an episode
         self._limits = start_limits(self.config)
         self._features = np.zeros((1, ACCOUNT_SIZE), dtype=np.float32)
-        longest = self.config.episode_bars or int(np.diff(self.joined.offsets).max())
+        longest = self.config.episode_bars or self.joined.longest
         self._journal = Journal(longest)
         self._figure: Any = None
         self._link()

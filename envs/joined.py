@@ -64,6 +64,11 @@ class JoinedMarkets:
         """Nothing in it ever changes: copies of an environment share it."""
         return self
 
+    @property
+    def longest(self) -> int:
+        """Bars of the longest market."""
+        return int(np.diff(self.offsets).max())
+
     def market_of(self, rows: Indices) -> Indices:
         """int64 [K]: the market that each row belongs to."""
         return np.asarray(np.searchsorted(self.offsets, rows, side="right") - 1, dtype=np.int64)

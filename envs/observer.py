@@ -69,6 +69,7 @@ class Observer:
             (table, self._joined.context, self._length, *_targets(buffers, len(self._everyone)))
             for buffers in self._pair
         ]
+        self._seeing = any(target.size for target in self._views[0][3:])
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what `_link` makes."""
@@ -87,7 +88,6 @@ class Observer:
             How many accounts finished; the observations.
         """
         self._turn = 1 - self._turn
-        view = self._views[self._turn]
         ended = step_accounts(
             accounts,
             orders,
@@ -96,7 +96,7 @@ class Observer:
             rewards,
             terminated,
             truncated,
-            view if any(target.size for target in view[3:]) else None,
+            self._views[self._turn] if self._seeing else None,
         )
         self._place(accounts, self._everyone)
         return ended, self._observation()
@@ -169,10 +169,9 @@ def observer_for(
 
 
 def _index_space(joined: JoinedMarkets, config: EnvConfig) -> spaces.Dict:
-    longest = int(np.diff(joined.offsets).max())
     parts: dict[str, spaces.Space[Any]] = {
         "market": spaces.Box(0, len(joined.markets) - 1, (), np.int64),
-        "bar": spaces.Box(0, longest - 1, (), np.int64),
+        "bar": spaces.Box(0, joined.longest - 1, (), np.int64),
     }
     if config.observe_account:
         parts["account"] = account_space()

@@ -18,7 +18,7 @@ from quantum_trader.envs.batch import open_accounts
 from quantum_trader.envs.env_config import EnvConfig
 from quantum_trader.envs.jit import jit
 from quantum_trader.envs.joined import join_markets
-from quantum_trader.envs.layout import ACCOUNT, QUOTE, RULES, TRADE_LOG, Matrix, matrix, records
+from quantum_trader.envs.layout import ACCOUNT, QUOTE, RULES, Matrix, matrix, records
 from quantum_trader.envs.market import Market
 from quantum_trader.envs.observe import ACCOUNT_SIZE, gather_accounts
 from quantum_trader.envs.starts import fixed_starts
@@ -61,7 +61,7 @@ def decide_in_turn(policy: Policy, markets: Sequence[Market], config: EnvConfig)
     config = config.full_pass()
     joined = join_markets(markets, config)
     everyone = np.arange(len(markets), dtype=np.int64)
-    accounts, log = matrix(len(markets), ACCOUNT), matrix(1, TRADE_LOG)
+    accounts = matrix(len(markets), ACCOUNT)
     # Without random starts there is exactly one start per market: its first usable bar.
     open_accounts(accounts, everyone, fixed_starts(joined, config, joined.starts), joined.rules)
     stops, offsets = joined.offsets[1:], joined.offsets[:-1]
@@ -78,17 +78,14 @@ def decide_in_turn(policy: Policy, markets: Sequence[Market], config: EnvConfig)
         if len(asked):
             gather_accounts(accounts, asked, joined.bars, joined.rules, view)
             decided[rows[asked]] = policy.act(asked, rows[asked] - offsets[asked], view[asked])
-        _advance(accounts, decided, joined.bars, joined.rules, stops, log)
+        _advance(accounts, decided, joined.bars, joined.rules, stops)
     return [decided[start:stop] for start, stop in zip(offsets, stops, strict=True)]
 
 
 @jit
-def _advance(
-    accounts: Matrix, decided: Actions, bars: Matrix, rules: Matrix, stops: Indices, logs: Matrix
-) -> None:
+def _advance(accounts: Matrix, decided: Actions, bars: Matrix, rules: Matrix, stops: Indices) -> None:
     """One bar for every account, as `replay_actions` does it."""
     every, quotes, rule = accounts.view(ACCOUNT), bars.view(QUOTE), rules.view(RULES)
-    log = logs.view(TRADE_LOG)[0, 0]
     for i in range(len(accounts)):
         account = every[i, 0]
         row = int(account.row)
@@ -97,7 +94,7 @@ def _advance(
         last, bar = quotes[row, 0], quotes[row + 1, 0]
         if account.terminated == 0.0 and last.open_ended == 1.0:
             close_out = row + 2 < stops[i] and bar.open_ended == 0.0
-            account_step(account, float(decided[row]), last, bar, rule[i, 0], log, close_out)
+            account_step(account, float(decided[row]), last, bar, rule[i, 0], None, close_out)
         else:
             account.row = row + 1.0
         account.truncated = 0.0

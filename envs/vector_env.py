@@ -112,7 +112,6 @@ class FuturesTradingVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         self._everyone: Indices = np.arange(num_envs)
         self._random: list[np.random.Generator] = []
         self._done: Mask = np.zeros(num_envs, dtype=np.bool_)
-        self._waiting = 0  # accounts that are finished and not yet reset
         self._link()
 
     def _link(self) -> None:
@@ -149,7 +148,7 @@ class FuturesTradingVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         if not self._random:
             raise ResetNeeded("Call reset() before step().")
         ended = self._done
-        if self._waiting and self.autoreset_mode == AutoresetMode.DISABLED:
+        if self.autoreset_mode == AutoresetMode.DISABLED and ended.any():
             raise ResetNeeded('Finished accounts wait for reset(options={"reset_mask": mask}).')
         orders = self._checked(actions)
         before = self._matrix.copy() if self.reward_function is not None else self._matrix
@@ -159,11 +158,10 @@ class FuturesTradingVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         if self.reward_function is not None:
             put_rewards(self.reward_function, before, self._matrix, ~ended)
             rewards[:] = self.accounts["reward"]
-        if self._waiting and self.autoreset_mode == AutoresetMode.NEXT_STEP:
+        if self.autoreset_mode == AutoresetMode.NEXT_STEP and ended.any():
             begun = np.flatnonzero(ended)
             self._open(begun)
             self._observer.refresh(self._matrix, begun)
-        self._waiting = finished
         self._done = terminated | truncated
         infos = self._finish(observation) if finished else {}
         return observation, rewards, terminated, truncated, infos
@@ -219,7 +217,7 @@ class FuturesTradingVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         spread = np.zeros((len(_FINAL), self.num_envs))
         spread[:, which] = self._matrix[which][:, _FINAL_COLUMNS].T
         final: dict[str, Any] = dict(zip(_FINAL, spread, strict=True))
-        final["bar"][which] -= self.joined.offsets[self.market[which]]
+        final["bar"][which] -= self.joined.offsets[self.accounts["market"][which].astype(np.int64)]
         final.update(dict.fromkeys(_FINAL_MASKS, mask))
         return {"final_info": final, "_final_info": mask}
 
@@ -227,7 +225,6 @@ class FuturesTradingVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         starts = draw_starts(self.joined, self._limits, [self._random[i] for i in which])
         open_accounts(self._matrix, which, starts, self.joined.rules)
         self._done[which] = False
-        self._waiting = int(np.count_nonzero(self._done))
 
     def _seed(self, seed: int | Sequence[int | None] | None) -> None:
         if seed is None and self._random:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Momentum as Momentum,
         PriorClass as PriorClass,
     )
+    from quantum_trader.agents.bilstm.agent import BiLSTMAgent as BiLSTMAgent
     from quantum_trader.agents.calibration import (
         Calibration as Calibration,
         fit_calibration as fit_calibration,
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     )
     from quantum_trader.agents.live import Signal as Signal, SignalMeta as SignalMeta
     from quantum_trader.agents.logistic import LogisticAgent as LogisticAgent
+    from quantum_trader.agents.network import EncoderOutput as EncoderOutput, NetworkOutput as NetworkOutput
+    from quantum_trader.agents.network_agent import Encoded as Encoded, NetworkAgent as NetworkAgent
     from quantum_trader.agents.ppo_agent import PPOAgent as PPOAgent
     from quantum_trader.agents.signals import Agent as Agent, ModelInputs as ModelInputs, Signals as Signals
     from quantum_trader.agents.tft.agent import TFTAgent as TFTAgent
@@ -57,13 +60,18 @@ _MODULES = {
     "load_arbiter": "arbiter_folder",
     "Agent": "signals",
     "AlwaysHold": "baselines",
+    "BiLSTMAgent": "bilstm.agent",
     "BuyAndHold": "baselines",
     "CoinFlip": "baselines",
     "EmaCross": "baselines",
+    "Encoded": "network_agent",
+    "EncoderOutput": "network",
     "LogisticAgent": "logistic",
     "ModelFolder": "folder",
     "ModelInputs": "signals",
     "Momentum": "baselines",
+    "NetworkAgent": "network_agent",
+    "NetworkOutput": "network",
     "PriorClass": "baselines",
     "Provenance": "folder",
     "Signals": "signals",

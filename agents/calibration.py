@@ -57,23 +57,18 @@ def fit_calibration(
         hold_share: share of rows to be answered with HOLD: that of HOLD among the training labels.
         weights: float32 [N] sample weights of the log-loss; None weighs every row 1.
     """
-    found = Calibration(temperature=_fit_temperature(probabilities, labels, weights))
+    found = Calibration(temperature=fit_temperature(probabilities, labels, weights))
     return replace(found, hold_threshold=fit_hold_threshold(found.apply(probabilities), hold_share))
 
 
-def fit_hold_threshold(probabilities: Floats32, hold_share: float) -> float:
-    """P(HOLD) that the given share of rows reaches: HOLD is then said about as often as it is right.
+def fit_temperature(
+    probabilities: Floats32, labels: NDArray[np.integer], weights: Floats32 | None = None
+) -> float:
+    """The temperature with the least log-loss; arguments as for `fit_calibration`.
 
-    Without it, a forecaster that knows little says its most frequent class for ever.
-
-    Args:
-        probabilities: float32 [N, 3] of validation rows.
-        hold_share: wanted share of HOLD.
+    Raises:
+        TrainingError: there are no rows.
     """
-    return float(np.quantile(probabilities[:, Action.HOLD], 1.0 - hold_share))
-
-
-def _fit_temperature(probabilities: Floats32, labels: NDArray[np.integer], weights: Floats32 | None) -> float:
     if len(labels) == 0:
         raise TrainingError("Calibration needs validation rows, found none: widen the validation range.")
     from scipy.optimize import minimize_scalar
@@ -88,6 +83,18 @@ def _fit_temperature(probabilities: Floats32, labels: NDArray[np.integer], weigh
 
     best = minimize_scalar(loss, bounds=_LOG_RANGE, method="bounded", options={"xatol": 1e-4})
     return float(np.exp(best.x))
+
+
+def fit_hold_threshold(probabilities: Floats32, hold_share: float) -> float:
+    """P(HOLD) that the given share of rows reaches: HOLD is then said about as often as it is right.
+
+    Without it, a forecaster that knows little says its most frequent class for ever.
+
+    Args:
+        probabilities: float32 [N, 3] of validation rows.
+        hold_share: wanted share of HOLD.
+    """
+    return float(np.quantile(probabilities[:, Action.HOLD], 1.0 - hold_share))
 
 
 def _log(probabilities: Floats32) -> NDArray[np.float64]:

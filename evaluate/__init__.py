@@ -26,10 +26,25 @@ if TYPE_CHECKING:
     )
     from quantum_trader.evaluate.coin_flips import flip_coins as flip_coins
     from quantum_trader.evaluate.confidence import Gate as Gate
+    from quantum_trader.evaluate.explain import (
+        ExplainConfig as ExplainConfig,
+        explain_rows as explain_rows,
+    )
+    from quantum_trader.evaluate.explain_run import explain_at as explain_at
+    from quantum_trader.evaluate.explanation import (
+        Explanation as Explanation,
+        Prediction as Prediction,
+        explanation_json as explanation_json,
+        write_explanations as write_explanations,
+    )
     from quantum_trader.evaluate.judge import (
         Entrant as Entrant,
         JudgeConfig as JudgeConfig,
         Verdict as Verdict,
+    )
+    from quantum_trader.evaluate.one_prediction import (
+        explain_live as explain_live,
+        explain_one as explain_one,
     )
     from quantum_trader.evaluate.position_agents import (
         AgentPolicy as AgentPolicy,
@@ -55,15 +70,23 @@ _MODULES = {
     "Costs": "records",
     "EmbeddingPolicy": "position_agents",
     "Entrant": "judge",
+    "ExplainConfig": "explain",
+    "Explanation": "explanation",
     "Gate": "confidence",
     "Ground": "backtest",
     "Interval": "bootstrap",
     "JudgeConfig": "judge",
     "Judgement": "records",
     "Portfolio": "backtest",
+    "Prediction": "explanation",
     "SignalMetrics": "records",
     "TradingMetrics": "records",
     "Verdict": "judge",
+    "explain_at": "explain_run",
+    "explain_live": "one_prediction",
+    "explain_one": "one_prediction",
+    "explain_rows": "explain",
+    "explanation_json": "explanation",
     "flip_coins": "coin_flips",
     "grounds": "backtest",
     "interval": "bootstrap",
@@ -73,6 +96,7 @@ _MODULES = {
     "to_json": "records",
     "trade": "backtest",
     "trade_all": "backtest",
+    "write_explanations": "explanation",
     "write_metrics": "records",
 }
 """Public name -> the module of this package that defines it."""

@@ -13,10 +13,13 @@ from quantum_trader.envs.errors import ConfigError, DataError
 from quantum_trader.envs.files import write_json
 from quantum_trader.evaluate.backtest import BacktestConfig
 from quantum_trader.evaluate.bootstrap import BootstrapConfig
+from quantum_trader.evaluate.explain import ExplainConfig, explain_rows
+from quantum_trader.evaluate.explanation import write_explanations
 from quantum_trader.evaluate.judge import JudgeConfig, judge
 from quantum_trader.evaluate.records import write_metrics
-from quantum_trader.evaluate.report.assemble import assemble, explain, split_summary
+from quantum_trader.evaluate.report.assemble import assemble, split_summary
 from quantum_trader.evaluate.report.data import DetailGroup
+from quantum_trader.evaluate.report.format import listing
 from quantum_trader.evaluate.report.render import write_report
 from quantum_trader.evaluate.report.summary import findings
 from quantum_trader.evaluate.run_config import MarketConfig, RunConfig
@@ -95,7 +98,7 @@ def evaluate_run(
         ConfigError: `folder` is not a run.
         DataError: no test row is left.
     """
-    config = _read_config(folder)
+    config = read_run(folder)
     prepared = _prepare(config, say)
     agents = load_agents(folder, config.agents, confidence_threshold)
     test = prepared.test if market is None else _other_rows(market, prepared)
@@ -106,6 +109,18 @@ def evaluate_run(
         else folder / "evaluations" / _evaluation_name(market, start, end, confidence_threshold)
     )
     return _judge_and_report(config, prepared, agents, test, target, say, extra=())
+
+
+def read_run(folder: Path) -> RunConfig:
+    """The options a run was started with.
+
+    Raises:
+        ConfigError: `folder` is not a run.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        raise ConfigError(f"{folder} is not a run: it holds no config.json; give a folder that `run` wrote.")
+    return read_config(RunConfig, path)
 
 
 def _prepare(config: RunConfig, say: Say) -> Prepared:
@@ -148,6 +163,11 @@ def _judge_and_report(
             seed=config.seed,
         ),
     )
+    networks = [agent for agent in (agents.tft, agents.bilstm) if agent is not None]
+    if networks:
+        say(f"explaining: what {listing([agent.name for agent in networks])} would miss")
+    explaining = ExplainConfig(seed=config.seed, block_bars=verdict.judgement.bootstrap.block_bars)
+    explanations = [explain_rows(agent, test, explaining) for agent in networks]
     data = assemble(
         verdict,
         test,
@@ -159,23 +179,17 @@ def _judge_and_report(
             split_summary("test", test),
         ],
         data_notes=notes(prepared, agents.arbiter),
-        explanation=explain(agents.tft, test) if agents.tft is not None else None,
+        explanations=explanations,
         details=extra,
     )
     write_metrics(folder / "metrics.json", verdict.judgement)
+    write_explanations(folder / "explanations.json", explanations)
     write_report(folder / "report.html", data)
     return RunResult(
         report=folder / "report.html",
         metrics=folder / "metrics.json",
         summary="\n".join(f"- {sentence}" for sentence in findings(verdict.judgement)),
     )
-
-
-def _read_config(folder: Path) -> RunConfig:
-    path = folder / "config.json"
-    if not path.is_file():
-        raise ConfigError(f"{folder} is not a run: it holds no config.json; give a folder that `run` wrote.")
-    return read_config(RunConfig, path)
 
 
 def _other_rows(market: MarketConfig, prepared: Prepared) -> PooledDataset:

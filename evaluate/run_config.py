@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from quantum_trader.agents.tft.config import Preset
+from quantum_trader.agents.network_config import Preset
 from quantum_trader.envs.errors import ConfigError
 from quantum_trader.train.arbiter_config import ArbiterConfig
 from quantum_trader.train.data_config import LabelConfig, SplitConfig, WeightConfig
@@ -16,7 +16,7 @@ from quantum_trader.train.ppo_config import PPOConfig
 from quantum_trader.train.tft_config import TFTTrainConfig
 from quantum_trader.train.tree_config import LogisticConfig, XGBoostConfig
 
-AgentName = Literal["xgboost", "logistic", "tft", "ppo"]
+AgentName = Literal["xgboost", "logistic", "tft", "ppo", "bilstm"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +54,11 @@ class RunConfig:
     agents: tuple[AgentName, ...] = ("xgboost", "logistic", "tft", "ppo")
     """Agents to fit; PPO needs the TFT, whose encoder it uses."""
     preset: Preset = "paper"
-    """Size of the TFT: "paper" 2.6 M parameters, "small" 0.65 M, "tiny" 0.03 M."""
+    """Size of TFT and BiLSTM: "paper" 2.6 M parameters each, "small" 0.65 M, "tiny" 0.03 and 0.01 M."""
     tft: TFTTrainConfig = field(default_factory=TFTTrainConfig)
     """Training of the TFT."""
+    bilstm: TFTTrainConfig = field(default_factory=TFTTrainConfig)
+    """Training of the BiLSTM, the TFT's simpler twin; fitted if `agents` names it."""
     xgboost: XGBoostConfig = field(default_factory=XGBoostConfig)
     """Training of XGBoost."""
     logistic: LogisticConfig = field(default_factory=LogisticConfig)
@@ -88,6 +90,7 @@ class RunConfig:
         return replace(
             self,
             tft=replace(self.tft, seed=self.tft.seed + self.seed),
+            bilstm=replace(self.bilstm, seed=self.bilstm.seed + self.seed),
             ppo=replace(self.ppo, seed=self.ppo.seed + self.seed),
             arbiter=replace(self.arbiter, seed=self.arbiter.seed + self.seed),
         )

@@ -54,7 +54,7 @@ def details(config: RunConfig, prepared: Prepared, stages: Stages) -> tuple[Deta
         ("data", prepared.data_sha256[:16]),
         ("feature set", FEATURE_SET_VERSION),
         ("seed", str(config.seed)),
-        ("TFT", config.preset),
+        ("networks", config.preset),
     )
     durations = tuple((name, f"{seconds:.1f} s") for name, seconds in stages.seconds.items())
     versions = (("Python", platform.python_version()), *((name, _version(name)) for name in _PACKAGES))

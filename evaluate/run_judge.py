@@ -58,6 +58,8 @@ def entrants(
     if agents.tft is not None:
         tft_answers = tft_answers if tft_answers is not None else answers(agents.tft, test)
         found.append(_signal_entrant(agents.tft, tft_answers))
+    if agents.bilstm is not None:
+        found.append(_signal_entrant(agents.bilstm, answers(agents.bilstm, test)))
     if agents.ppo is not None and agents.tft is not None:
         found.append(_policy_entrant(agents.ppo, agents.tft, test))
     tabular = [learner for learner in (agents.xgboost, agents.logistic) if learner is not None]

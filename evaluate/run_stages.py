@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from quantum_trader.envs.errors import ModelFolderError
 from quantum_trader.envs.files import json_sha256, write_json
+from quantum_trader.train.launch import Launch
 
 Result = TypeVar("Result")
 Say = Callable[[str], None]
@@ -19,7 +20,8 @@ class Stages:
     """Runs each stage once per set of ingredients, and remembers its seconds.
 
     A stage is done again when its ingredients (config, data, the models it builds on) hash differently, or
-    when what it wrote can no longer be loaded.
+    when what it wrote can no longer be loaded. Where torchrun started several processes, all of them go
+    through the stages and the first one writes.
     """
 
     def __init__(self, folder: Path, say: Say) -> None:
@@ -63,10 +65,11 @@ class Stages:
         started = time.perf_counter()
         result = make()
         seconds = time.perf_counter() - started
-        if checkpoint is not None:
-            checkpoint.unlink(missing_ok=True)
         self._finished[name] = {"key": key, "seconds": seconds}
-        write_json(self._path, self._finished)
+        if Launch.here().first:
+            if checkpoint is not None:
+                checkpoint.unlink(missing_ok=True)
+            write_json(self._path, self._finished)
         self.say(f"{name}: done in {seconds:.0f} s")
         return result
 

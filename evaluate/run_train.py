@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quantum_trader.agents.arbiter import Arbiter
 from quantum_trader.agents.arbiter_folder import load_arbiter, save_settings
+from quantum_trader.agents.bilstm.config import bilstm_preset
 from quantum_trader.agents.logistic import LogisticAgent
+from quantum_trader.agents.network_config import NetworkConfig
 from quantum_trader.agents.signals import Agent
 from quantum_trader.agents.tft.config import tft_preset
 from quantum_trader.agents.xgboost_agent import XGBoostAgent
@@ -26,12 +28,17 @@ from quantum_trader.train.arbiter import fit_arbiter
 from quantum_trader.train.dataset import PooledDataset
 from quantum_trader.train.logistic import fit_logistic
 from quantum_trader.train.prepared import Prepared
+from quantum_trader.train.tft_config import TFTTrainConfig
 from quantum_trader.train.xgboost import fit_xgboost
 
 if TYPE_CHECKING:
+    from quantum_trader.agents.bilstm.agent import BiLSTMAgent
+    from quantum_trader.agents.network_agent import NetworkAgent
     from quantum_trader.agents.ppo_agent import PPOAgent
     from quantum_trader.agents.tft.agent import TFTAgent
     from quantum_trader.train.tft_figures import EpochReport
+
+AnyNetworkAgent = TypeVar("AnyNetworkAgent", bound="NetworkAgent[Any]")
 
 _ASK_BATCH = 4096
 
@@ -43,6 +50,7 @@ class FittedAgents:
     xgboost: XGBoostAgent | None
     logistic: LogisticAgent | None
     tft: TFTAgent | None
+    bilstm: BiLSTMAgent | None
     ppo: PPOAgent | None
     arbiter: Arbiter | None
 
@@ -63,10 +71,11 @@ def fit_agents(
     xgboost = fit.xgboost() if "xgboost" in wanted else None
     logistic = fit.logistic() if "logistic" in wanted else None
     tft = fit.tft() if "tft" in wanted else None
+    bilstm = fit.bilstm() if "bilstm" in wanted else None
     ppo = fit.ppo(tft) if tft is not None and "ppo" in wanted else None
     members = with_arbiter and (tft is not None or xgboost is not None)
     arbiter = fit.arbiter(tft, ppo, xgboost) if members else None
-    return FittedAgents(xgboost=xgboost, logistic=logistic, tft=tft, ppo=ppo, arbiter=arbiter)
+    return FittedAgents(xgboost=xgboost, logistic=logistic, tft=tft, bilstm=bilstm, ppo=ppo, arbiter=arbiter)
 
 
 class _Fitting:
@@ -115,12 +124,25 @@ class _Fitting:
     def tft(self) -> TFTAgent:
         """The TFT."""
         from quantum_trader.agents.tft.agent import TFTAgent
-        from quantum_trader.train.tft import fit_tft
 
-        folder, settings, shape = self.models / "tft", self.config.tft, tft_preset(self.config.preset)
+        return self._network(TFTAgent, tft_preset(self.config.preset), self.config.tft)
 
-        def make() -> TFTAgent:
-            return fit_tft(
+    def bilstm(self) -> BiLSTMAgent:
+        """The BiLSTM."""
+        from quantum_trader.agents.bilstm.agent import BiLSTMAgent
+
+        return self._network(BiLSTMAgent, bilstm_preset(self.config.preset), self.config.bilstm)
+
+    def _network(
+        self, kind: type[AnyNetworkAgent], shape: NetworkConfig, settings: TFTTrainConfig
+    ) -> AnyNetworkAgent:
+        from quantum_trader.train.network import fit_network
+
+        name, folder = kind.name, self.models / kind.name
+
+        def make() -> AnyNetworkAgent:
+            return fit_network(
+                kind,
                 self.prepared.train,
                 self.prepared.validation,
                 model=shape,
@@ -136,17 +158,16 @@ class _Fitting:
             found = report.validation
             mark = ", best so far" if report.best else ""
             self.stages.say(
-                f"tft epoch {report.epoch}: validation loss {found.loss:.4f}, "
+                f"{name} epoch {report.epoch}: validation loss {found.loss:.4f}, "
                 f"accuracy {found.accuracy:.3f}{mark}"
             )
 
-        ingredients = self._ingredients(settings) | {"shape": to_plain(shape)}
         return self.stages.run(
-            "tft",
-            ingredients,
-            load=lambda: TFTAgent.load(folder),
+            name,
+            self._ingredients(settings) | {"shape": to_plain(shape)},
+            load=lambda: kind.load(folder),
             make=make,
-            checkpoint=self.config.folder / "checkpoints" / "tft.pt",
+            checkpoint=self.config.folder / "checkpoints" / f"{name}.pt",
         )
 
     def ppo(self, tft: TFTAgent) -> PPOAgent:
@@ -237,6 +258,7 @@ def load_agents(
         xgboost=XGBoostAgent.load(models / "xgboost") if "xgboost" in names else None,
         logistic=LogisticAgent.load(models / "logistic") if "logistic" in names else None,
         tft=_load_tft(models, arbiter) if "tft" in names else None,
+        bilstm=_load_bilstm(models) if "bilstm" in names else None,
         ppo=_load_ppo(models, arbiter) if "ppo" in names else None,
         arbiter=arbiter,
     )
@@ -247,6 +269,12 @@ def _load_tft(models: Path, arbiter: Arbiter | None) -> TFTAgent:
     from quantum_trader.agents.tft.agent import TFTAgent
 
     return arbiter.tft if arbiter is not None and arbiter.tft is not None else TFTAgent.load(models / "tft")
+
+
+def _load_bilstm(models: Path) -> BiLSTMAgent:
+    from quantum_trader.agents.bilstm.agent import BiLSTMAgent
+
+    return BiLSTMAgent.load(models / "bilstm")
 
 
 def _load_ppo(models: Path, arbiter: Arbiter | None) -> PPOAgent:

@@ -8,11 +8,21 @@ caller. Every measure of zero rows is NaN.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from quantum_trader.agents.measures import (
+    Ranking as Ranking,
+    ReliabilityCurve as ReliabilityCurve,
+    direction_accuracy as direction_accuracy,
+    direction_margin as direction_margin,
+    directional_rows as directional_rows,
+    expected_calibration_error as expected_calibration_error,
+    quantile_coverage as quantile_coverage,
+    reliability_curve as reliability_curve,
+)
 from quantum_trader.agents.signals import (
     direction as direction,
     directional_confidence as directional_confidence,
@@ -23,23 +33,6 @@ Floats = NDArray[np.float64]
 Array = NDArray[Any]
 
 CLASSES = len(Action)
-CALIBRATION_BINS = 15
-Ranking = Literal["confidence", "margin"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReliabilityCurve:
-    """Stated against observed frequency in bins of equal mass, least confident first.
-
-    Attributes:
-        confidence: float64 [B], mean stated confidence of the bin.
-        accuracy: float64 [B], share of the bin that came true.
-        count: int64 [B], rows in the bin.
-    """
-
-    confidence: Floats
-    accuracy: Floats
-    count: NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,59 +121,11 @@ def brier_skill(labels: Array, probabilities: Array, prior: Floats) -> float:
     return _skill(brier_score(labels, probabilities), brier_score(labels, _stated(prior, len(labels))))
 
 
-def reliability_curve(confidence: Array, correct: Array, bins: int = CALIBRATION_BINS) -> ReliabilityCurve:
-    """Stated confidence against the share that came true, in `bins` bins of (nearly) equal mass.
-
-    Args:
-        confidence: float [N], stated probability of being right.
-        correct: bool [N], whether the row was right.
-        bins: number of bins; fewer come back when there are fewer rows.
-    """
-    order = np.argsort(confidence, kind="stable")
-    parts = [part for part in np.array_split(order, bins) if len(part)]
-    return ReliabilityCurve(
-        confidence=np.array([_mean(confidence[part]) for part in parts]),
-        accuracy=np.array([_mean(correct[part]) for part in parts]),
-        count=np.array([len(part) for part in parts], dtype=np.int64),
-    )
-
-
-def expected_calibration_error(confidence: Array, correct: Array, bins: int = CALIBRATION_BINS) -> float:
-    """Mean gap between stated and observed frequency over equal-mass bins (Nixon et al. 2019), in [0, 1]."""
-    if len(confidence) == 0:
-        return float("nan")
-    curve = reliability_curve(confidence, correct, bins)
-    return float(np.average(np.abs(curve.confidence - curve.accuracy), weights=curve.count))
-
-
-def direction_margin(probabilities: Array) -> Floats:
-    """float64 [N]: P(BUY) - P(SELL), the score that rank IC and the margin ranking use."""
-    return probabilities[:, Action.BUY].astype(np.float64) - probabilities[:, Action.SELL]
-
-
-def direction_accuracy(
-    labels: Array, probabilities: Array, *, share: float = 1.0, by: Ranking = "confidence"
-) -> float:
-    """How often the likelier of BUY and SELL is right, on the rows whose label is not HOLD.
-
-    Args:
-        share: only this share of those rows, the most confident; ties with the last one count as well, so
-            that an agent with one constant confidence is judged on all rows rather than on arbitrary ones.
-        by: rank by directional confidence, or by |P(BUY) - P(SELL)|, which also asks that HOLD be unlikely.
-    """
-    correct, confidence = _directional_rows(labels, probabilities, by)
-    if len(correct) == 0:
-        return float("nan")
-    wanted = max(1, round(share * len(correct)))
-    cut = np.partition(confidence, len(confidence) - wanted)[len(confidence) - wanted]
-    return _mean(correct[confidence >= cut])
-
-
 def coverage_accuracy(
     labels: Array, probabilities: Array, *, points: int = 100, by: Ranking = "confidence"
 ) -> CoverageCurve:
     """Direction accuracy on the most confident 1/points, 2/points, ... of the rows not labelled HOLD."""
-    correct, confidence = _directional_rows(labels, probabilities, by)
+    correct, confidence = directional_rows(labels, probabilities, by)
     order = np.argsort(-confidence, kind="stable")
     sizes = np.unique(np.ceil(len(order) * np.arange(1, points + 1) / points).astype(np.int64))
     sizes = sizes[sizes > 0]
@@ -206,30 +151,6 @@ def rank_ic(score: Array, forward_return: Array) -> float:
     left, right = left - left.mean(), right - right.mean()
     spread = float(np.sqrt((left @ left) * (right @ right)))
     return float(left @ right) / spread if spread > 0 else float("nan")
-
-
-def quantile_coverage(returns: Array, quantiles: Array) -> Floats:
-    """float64 [H]: share of forward returns within Q10..Q90, nominally 0.8; rows with a NaN are left out.
-
-    Args:
-        returns: float [N, H], forward log returns.
-        quantiles: float [N, H, 3], Q10, Q50, Q90.
-    """
-    known = np.isfinite(returns) & np.isfinite(quantiles).all(axis=2)
-    inside = known & (returns >= quantiles[:, :, 0]) & (returns <= quantiles[:, :, 2])
-    counts = known.sum(axis=0)
-    shares: Floats = np.divide(
-        inside.sum(axis=0), counts, out=np.full(returns.shape[1], np.nan), where=counts > 0
-    )
-    return shares
-
-
-def _directional_rows(labels: Array, probabilities: Array, by: Ranking) -> tuple[Array, Floats]:
-    """Whether the direction was right, and how confident it was, on the rows whose label is not HOLD."""
-    rows = labels != Action.HOLD
-    moved = probabilities[rows]
-    confidence = directional_confidence(moved) if by == "confidence" else np.abs(direction_margin(moved))
-    return direction(moved) == labels[rows], confidence
 
 
 def _ranks(values: Array) -> Floats:

@@ -44,9 +44,14 @@ class Entry:
 COMMANDS: dict[tuple[str, ...], Entry] = {
     ("run",): Entry(target="run:Run", summary="train every agent, judge them, write the report"),
     ("train", "tft"): Entry(target="train:TrainTFT", summary="fit the Temporal Fusion Transformer"),
+    ("train", "bilstm"): Entry(
+        target="train:TrainBiLSTM", summary="fit the bidirectional LSTM with attention"
+    ),
     ("train", "ppo"): Entry(target="train:TrainPPO", summary="fit PPO on the TFT's encoder"),
     ("train", "xgboost"): Entry(target="train:TrainXGBoost", summary="fit the gradient-boosted trees"),
+    ("export",): Entry(target="export:Export", summary="write a trained TFT or BiLSTM as an ONNX file"),
     ("evaluate",): Entry(target="evaluate:Evaluate", summary="judge a run's agents, on its data or other"),
+    ("explain",): Entry(target="explain:Explain", summary="what stands behind one prediction of a run"),
     ("data", "inspect"): Entry(target="data:Inspect", summary="what a source holds: range, gaps, funding"),
     ("data", "validate"): Entry(target="data:Validate", summary="check files, say what is wrong with them"),
     ("data", "convert"): Entry(target="data:Convert", summary="read a source, write parquet or CSV"),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-PACKAGES = ("envs", "agents", "agents.tft", "train", "evaluate", "evaluate.report")
+PACKAGES = ("envs", "agents", "agents.tft", "agents.bilstm", "train", "evaluate", "evaluate.report")
 HEAVY = {"numba", "pandas", "scipy", "sklearn", "stable_baselines3", "talib", "torch", "xgboost"}
 
 
@@ -56,7 +56,10 @@ def test_importing_a_package_imports_nothing_heavy(package: str) -> None:
     assert result.stdout.split() == []
 
 
-@pytest.mark.parametrize("command", ["run", "train tft", "train xgboost", "evaluate", "data inspect"])
+@pytest.mark.parametrize(
+    "command",
+    ["run", "train tft", "train bilstm", "train xgboost", "evaluate", "explain", "export", "data inspect"],
+)
 def test_help_imports_nothing_heavy(command: str) -> None:
     """`--help` of every command answers without loading what the command itself needs."""
     program = (

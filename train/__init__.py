@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from quantum_trader.train.arbiter_config import (
         ArbiterConfig as ArbiterConfig,
     )
+    from quantum_trader.train.bilstm import (
+        fit_bilstm as fit_bilstm,
+    )
     from quantum_trader.train.data_config import (
         DataConfig as DataConfig,
         LabelConfig as LabelConfig,
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
     )
     from quantum_trader.train.logistic import (
         fit_logistic as fit_logistic,
+    )
+    from quantum_trader.train.network import (
+        fit_network as fit_network,
     )
     from quantum_trader.train.ppo import (
         fit_ppo as fit_ppo,
@@ -96,7 +102,9 @@ _MODULES = {
     "choose_barrier": "labels",
     "encode_market": "ppo_table",
     "fit_arbiter": "arbiter",
+    "fit_bilstm": "bilstm",
     "fit_logistic": "logistic",
+    "fit_network": "network",
     "fit_ppo": "ppo",
     "fit_tft": "tft",
     "fit_xgboost": "xgboost",

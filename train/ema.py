@@ -20,6 +20,9 @@ class WeightAverage(Generic[Network]):
 
     def __init__(self, model: Network, decay: float) -> None:
         self.model: Network = copy.deepcopy(model).eval().requires_grad_(False)
+        for module in self.model.modules():
+            if isinstance(module, nn.RNNBase):
+                module.flatten_parameters()  # cuDNN wants one block of memory, which copying took apart.
         self._averaged: list[Tensor] = list(self.model.parameters())
         self._source = [parameter.detach() for parameter in model.parameters()]
         self._decay = decay

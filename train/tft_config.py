@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from quantum_trader.envs.errors import ConfigError
@@ -13,9 +13,9 @@ class TFTTrainConfig:
     """How the TFT is fitted."""
 
     epochs: int = 20
-    """Most passes over the training rows; early stopping usually ends sooner."""
+    """Most epochs of `samples_per_epoch` rows; early stopping usually ends sooner."""
     batch_size: int = 128
-    """Rows per pass through the network; larger is faster per row and learns less per row."""
+    """Rows a process takes per pass through the network; larger is faster and learns less per row."""
     accumulate: int = 1
     """Batches whose gradients are added up before each step: a larger batch without its memory."""
     learning_rate: float = 1e-3
@@ -38,16 +38,25 @@ class TFTTrainConfig:
     """Weight of the quantile loss beside the cross entropy; 0 leaves the quantiles unfitted."""
     class_weights: Literal["none", "sqrt", "balanced"] = "none"
     """Weigh rare classes more while training; the shares are put right again in the final network."""
+    mirror: bool = True
+    """Show half of the rows, other ones each epoch, with prices turned upside down and BUY and SELL swapped:
+    the drift of the training years then teaches nothing. Without effect on windows of your own."""
     max_samples: int = 0
     """Most training rows, evenly spaced; 0 takes all."""
     max_validation_samples: int = 20_000
     """Most validation rows looked at after each epoch, evenly spaced; 0 takes all."""
-    samples_per_epoch: int = 0
-    """Rows drawn for each epoch; fewer means more frequent validation; 0 takes all."""
+    samples_per_epoch: int = 50_000
+    """Most rows drawn for an epoch, others each time; on many rows the best network may come before each row
+    was seen once, and only validation can tell. 0 takes all."""
     checkpoint_every: int = 500
     """Batches between checkpoints inside an epoch; 0 writes them after epochs only."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """"auto" multiplies in bfloat16 where the CPU does so natively, twice as fast or more."""
+    """"auto" multiplies in bfloat16 where the device does so natively, twice as fast or more."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """"auto" trains on a CUDA GPU if there is one; only on the CPU does a seed decide every last bit."""
+    distributed: Literal["auto", "off"] = "auto"
+    """"auto" shares the work among the processes that torchrun started, batch_size rows a batch for each of
+    them; "off" trains in each process alone."""
     num_threads: int = 1
     """Torch threads; 0 takes torch's own setting. Two gain half on an idle machine with
     OMP_WAIT_POLICY=ACTIVE, nearly stop with it on a busy one, and lose a third with PASSIVE, the default."""
@@ -63,6 +72,21 @@ class TFTTrainConfig:
         _require(self.grad_clip > 0, "grad_clip", "a number above 0", self.grad_clip)
         _require(0 <= self.ema_decay < 1, "ema_decay", "a number in [0, 1)", self.ema_decay)
         _require(0 <= self.label_smoothing < 1, "label_smoothing", "a number in [0, 1)", self.label_smoothing)
+
+    def deciding(self, processes: int = 1) -> TFTTrainConfig:
+        """The settings that decide how training goes on; those that may change in between are reset.
+
+        Args:
+            processes: how many share a batch; as many rows a batch in fewer or more processes are the same.
+        """
+        return replace(
+            self,
+            batch_size=self.batch_size * processes,
+            checkpoint_every=0,
+            num_threads=0,
+            device="auto",
+            distributed="auto",
+        )
 
 
 def _require(condition: bool, name: str, expected: str, found: object) -> None:

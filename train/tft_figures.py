@@ -1,4 +1,4 @@
-"""Figures of a pass over rows: running sums while it goes on, means when it is over."""
+"""What a pass over rows comes to: figures, and what the network said and looked at."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from quantum_trader.agents.tft.model import TFTOutput
-from quantum_trader.train.tft_loss import Loss, Targets
+from quantum_trader.agents.network import NetworkOutput
+from quantum_trader.train.tft_loss import Targets
 
 Floats32 = NDArray[np.float32]
-_CLASSES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,59 +47,64 @@ class EpochReport:
     """Whether this is the best validation loss so far."""
 
 
-class Tally:
-    """Sums over batches; a plain list of numbers, so that a checkpoint can hold it."""
-
-    def __init__(self, sums: list[float] | None = None) -> None:
-        # rows, loss, cross entropy, pinball, correct, then answers by class
-        self.sums = sums if sums is not None else [0.0] * (5 + _CLASSES)
-
-    @property
-    def rows(self) -> int:
-        """Rows counted so far."""
-        return int(self.sums[0])
-
-    @torch.no_grad()
-    def add(self, loss: Loss, output: TFTOutput, targets: Targets) -> None:
-        """Count one batch."""
-        rows = len(targets.action)
-        answers = output.logits.argmax(dim=-1)
-        batch = [
-            rows,
-            *(float(part) * rows for part in loss),
-            int((answers == targets.action).sum()),
-            *torch.bincount(answers, minlength=_CLASSES).tolist(),
-        ]
-        self.sums = [total + value for total, value in zip(self.sums, batch, strict=True)]
-
-    def figures(self) -> Figures:
-        """The means so far."""
-        rows = max(self.sums[0], 1.0)
-        loss, cross_entropy, pinball, accuracy, *shares = (value / rows for value in self.sums[1:])
-        return Figures(
-            loss=loss,
-            cross_entropy=cross_entropy,
-            pinball=pinball,
-            accuracy=accuracy,
-            shares=(shares[0], shares[1], shares[2]),
-        )
-
-
 @dataclass(frozen=True, kw_only=True)
 class Explained:
-    """What a pass over validation rows paid attention to.
+    """What a pass over `N` validation rows said and paid attention to; None for what the network lacks.
 
     Attributes:
         attention: float32 [60], mean weight of each bar.
         importances: float32 [N, 14], weight of each feature, averaged over the bars.
+        importances_by_bar: float32 [60, 14], weight of each feature at each bar, averaged over the rows.
+        probabilities: float32 [N, 3], before any calibration.
+        labels: int64 [N], `Action` values.
     """
 
-    attention: Floats32
-    importances: Floats32
+    attention: Floats32 | None = None
+    importances: Floats32 | None = None
+    importances_by_bar: Floats32 | None = None
+    probabilities: Floats32 | None = None
+    labels: NDArray[np.int64] | None = None
 
-    @classmethod
-    def of(cls, attention: list[Tensor], importances: list[Tensor]) -> Explained:
-        """From the batches of a pass: [B, 60] and [B, 14] each."""
-        return cls(
-            attention=torch.cat(attention).mean(dim=0).numpy(), importances=torch.cat(importances).numpy()
+
+class Seen:
+    """Gathers what a pass over validation rows says; of [B, 60, 14] weights only means are kept."""
+
+    def __init__(self) -> None:
+        self._probabilities: list[Floats32] = []
+        self._labels: list[NDArray[np.int64]] = []
+        self._importances: list[Floats32] = []
+        self._rows = 0
+        self._attention: Tensor | None = None
+        self._by_bar: Tensor | None = None
+
+    @torch.no_grad()
+    def add(self, output: NetworkOutput, targets: Targets) -> None:
+        """Count one batch, on whatever device it is."""
+        self._rows += len(targets.action)
+        self._probabilities.append(torch.softmax(output.logits.float(), dim=-1).cpu().numpy())
+        self._labels.append(targets.action.cpu().numpy())
+        self._attention = _added(self._attention, output.attention)
+        if output.importances is not None:
+            self._importances.append(output.importances.float().mean(dim=1).cpu().numpy())
+            self._by_bar = _added(self._by_bar, output.importances)
+
+    def explained(self) -> Explained:
+        """What was seen so far."""
+        if self._rows == 0:
+            return Explained()
+        return Explained(
+            attention=self._mean(self._attention),
+            importances=np.concatenate(self._importances) if self._importances else None,
+            importances_by_bar=self._mean(self._by_bar),
+            probabilities=np.concatenate(self._probabilities),
+            labels=np.concatenate(self._labels),
         )
+
+    def _mean(self, total: Tensor | None) -> Floats32 | None:
+        return None if total is None else (total / self._rows).float().cpu().numpy()
+
+
+def _added(total: Tensor | None, batch: Tensor) -> Tensor:
+    """The sum over rows so far; in float64, since a float32 sum of many rows loses digits."""
+    rows = batch.double().sum(dim=0)
+    return rows if total is None else total + rows

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
-from quantum_trader.envs.errors import TrainingError
 from quantum_trader.train.tft_config import TFTTrainConfig
 
 _PLATEAU_FACTOR = 0.5
@@ -44,18 +41,17 @@ class Optimiser:
         """The step size now."""
         return float(self.adam.param_groups[0]["lr"])
 
-    def step(self, where: str) -> None:
-        """Clip the gradients, move the weights, clear the gradients.
+    @property
+    def gradients(self) -> list[Tensor]:
+        """The gradients summed up since the last step."""
+        return [parameter.grad for parameter in self._parameters if parameter.grad is not None]
 
-        Args:
-            where: epoch and batch, for the message.
+    def clip(self) -> Tensor:
+        """Shorten the gradients to the largest norm; returns the norm they had, a scalar."""
+        return torch.nn.utils.clip_grad_norm_(self._parameters, self._clip)
 
-        Raises:
-            TrainingError: a gradient is not finite; the weights are left as they were.
-        """
-        norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, self._clip))
-        if not math.isfinite(norm):
-            raise TrainingError(f"The gradient is {norm} in {where}: lower learning_rate or grad_clip.")
+    def step(self) -> None:
+        """Move the weights, clear the gradients."""
         self.adam.step()
         self.adam.zero_grad(set_to_none=True)
         if isinstance(self.schedule, OneCycleLR):

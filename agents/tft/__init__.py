@@ -7,19 +7,16 @@ from typing import TYPE_CHECKING
 from quantum_trader.envs.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from quantum_trader.agents.tft.agent import Encoded as Encoded, TFTAgent as TFTAgent
+    from quantum_trader.agents.tft.agent import TFTAgent as TFTAgent
     from quantum_trader.agents.tft.config import TFTConfig as TFTConfig, tft_preset as tft_preset
-    from quantum_trader.agents.tft.encoder import EncoderOutput as EncoderOutput, TFTEncoder as TFTEncoder
-    from quantum_trader.agents.tft.model import TFT as TFT, TFTOutput as TFTOutput
+    from quantum_trader.agents.tft.encoder import TFTEncoder as TFTEncoder
+    from quantum_trader.agents.tft.model import TFT as TFT
 
 _MODULES = {
-    "Encoded": "agent",
-    "EncoderOutput": "encoder",
     "TFT": "model",
     "TFTAgent": "agent",
     "TFTConfig": "config",
     "TFTEncoder": "encoder",
-    "TFTOutput": "model",
     "tft_preset": "config",
 }
 """Public name -> the module of this package that defines it."""

@@ -7,26 +7,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from quantum_trader.agents.network import EncoderOutput
 from quantum_trader.agents.tft.attention import InterpretableAttention
 from quantum_trader.agents.tft.blocks import GRN, GatedAddNorm
 from quantum_trader.agents.tft.config import TFTConfig
 from quantum_trader.agents.tft.init import init_lstm
 from quantum_trader.agents.tft.selection import VariableSelection
-
-
-class EncoderOutput(NamedTuple):
-    """What the encoder makes of `B` observations."""
-
-    outputs: Tensor
-    """[B, H, D], one vector per horizon."""
-    embedding: Tensor
-    """[B, D], the vector of the decision horizon."""
-    attention: Tensor
-    """float32 [B, 60], where the decision position looks, averaged over heads; rows sum to 1."""
-    importances: Tensor
-    """float32 [B, 60, 14], selection weights of the features bar by bar; rows sum to 1."""
-    static_importances: Tensor
-    """float32 [B, S], selection weights of the static numbers; rows sum to 1."""
 
 
 class StaticContexts(NamedTuple):
@@ -108,7 +94,9 @@ class TFTEncoder(nn.Module):
         self.config = config
         width, rate = config.hidden, config.dropout
         self.static = StaticEncoder(config)
-        self.select_past = VariableSelection(config.features, width, dropout=rate, context=width)
+        self.select_past = VariableSelection(
+            config.features, width, dropout=rate, context=width, knots=config.knots
+        )
         self.select_future = VariableSelection(config.calendar, width, dropout=rate, context=width)
         self.sequence = SequenceLayer(config)
         self.enrich = GRN(width, width, width, dropout=rate, context=width)
@@ -130,7 +118,7 @@ class TFTEncoder(nn.Module):
         static, calendar = context[:, : config.static], context[:, config.static :]
         contexts, static_weights = self.static(static)
         past = self.select_past(windows, contexts.selection)
-        ahead = calendar.reshape(len(context), len(config.horizons), config.calendar)
+        ahead = calendar.reshape(context.shape[0], len(config.horizons), config.calendar)
         future = self.select_future(ahead, contexts.selection)
         seen, foreseen = self.sequence(past.features, future.features, contexts)
         enriched = self.enrich(torch.cat([seen, foreseen], dim=1), contexts.enrichment)

@@ -13,26 +13,28 @@ from quantum_trader.envs.errors import ConfigError
 Precision = Literal["auto", "bf16", "fp32"]
 
 
-def has_native_bf16() -> bool:
-    """Whether this CPU multiplies bfloat16 matrices in hardware (AMX tiles or AVX512-BF16).
+def has_native_bf16(device: str = "cpu") -> bool:
+    """Whether a type of device multiplies bfloat16 matrices in hardware (CPU: AMX tiles or AVX512-BF16).
 
-    Without it bfloat16 is emulated and slower than float32. The probes are private to PyTorch: where a
+    Without it bfloat16 is emulated and slower than float32. The CPU's probes are private to PyTorch: where a
     version lacks one, the answer is no.
     """
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     probes = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     return any(bool(getattr(torch.cpu, probe, lambda: False)()) for probe in probes)
 
 
-def use_bf16(precision: Precision) -> bool:
-    """Resolve "auto": bfloat16 where the CPU has it natively."""
+def use_bf16(precision: Precision, device: str = "cpu") -> bool:
+    """Resolve "auto": bfloat16 where the type of device has it natively."""
     if precision not in ("auto", "bf16", "fp32"):
         raise ConfigError(f"precision must be auto, bf16 or fp32, found {precision!r}.")
-    return has_native_bf16() if precision == "auto" else precision == "bf16"
+    return has_native_bf16(device) if precision == "auto" else precision == "bf16"
 
 
-def autocast(bf16: bool) -> Any:
+def autocast(bf16: bool, device: str = "cpu") -> Any:
     """Context in which matrix products run in bfloat16 if `bf16`; softmax, heads and losses stay float32."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=bf16)
+    return torch.autocast(device, torch.bfloat16, enabled=bf16)
 
 
 @contextmanager

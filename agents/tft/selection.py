@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from quantum_trader.agents.tft.blocks import GRN, dropout_mask
 from quantum_trader.agents.tft.init import glorot
+from quantum_trader.agents.tft.knots import KnotTable
 
 
 class Selected(NamedTuple):
@@ -73,21 +74,38 @@ class VariableSelection(nn.Module):
 
     The weights come from a GRN on the concatenated embeddings; these are affine in the scalars, so a GRN on
     the scalars with a learned skip is the same function.
+
+    Args:
+        variables: number of scalars V.
+        hidden: width D.
+        dropout: share of units switched off in training.
+        context: width of the static context, None where there is none.
+        knots: 0 runs the GRNs on every scalar; otherwise they run on so many knots and their outputs are
+            interpolated in between (see `KnotTable`).
     """
 
-    def __init__(self, variables: int, hidden: int, *, dropout: float, context: int | None = None) -> None:
+    def __init__(
+        self, variables: int, hidden: int, *, dropout: float, context: int | None = None, knots: int = 0
+    ) -> None:
         super().__init__()
         self.grns = ScalarGRNs(variables, hidden, dropout)
         self.weigh = GRN(variables, hidden, variables, dropout=dropout, context=context, project_skip=True)
+        self.table = KnotTable(self.grns, knots) if knots else None
 
     def forward(self, values: Tensor, context: Tensor | None = None) -> Selected:
         """Scalars [B, T, V] and context [B, C] -> features [B, T, D] and weights [B, T, V]."""
         batch, steps, variables = values.shape
         weights = torch.softmax(self.weigh(values, context).float(), dim=-1)
-        normed = self.grns(values)
-        shares = weights.reshape(batch * steps, variables).to(normed.dtype)
-        # sum over v of share_v * (scale_v * normed_v + shift_v), as one product per step.
+        shares = weights.reshape(batch * steps, variables)
+        if self.table is not None:
+            mixed = self.table(values.reshape(batch * steps, variables), shares)
+        else:
+            mixed = self._mixed(self.grns(values), shares)
+        return Selected(features=mixed.view(batch, steps, -1), weights=weights)
+
+    def _mixed(self, normed: Tensor, shares: Tensor) -> Tensor:
+        """Sum over v of share_v * (scale_v * normed_v + shift_v), as one product per step: [B * T, D]."""
+        shares = shares.to(normed.dtype)
         scaled = (normed * self.grns.scale.to(normed.dtype)).transpose(0, 1)
         mixed = torch.bmm(shares.unsqueeze(1), scaled).squeeze(1)
-        mixed = torch.addmm(mixed, shares, self.grns.shift[:, 0].to(mixed.dtype))
-        return Selected(features=mixed.view(batch, steps, -1), weights=weights)
+        return torch.addmm(mixed, shares, self.grns.shift[:, 0].to(mixed.dtype))

@@ -1,35 +1,38 @@
-"""Weights of the network as a safetensors file, read strictly."""
+"""Weights of a network as a safetensors file, read strictly."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
+from torch import nn
 
-from quantum_trader.agents.tft.config import TFTConfig
-from quantum_trader.agents.tft.model import TFT
 from quantum_trader.envs.errors import ModelFolderError
 
+Module = TypeVar("Module", bound=nn.Module)
 
-def write_weights(model: TFT, path: Path) -> None:
+
+def write_weights(model: nn.Module, path: Path) -> None:
     """Write every parameter of `model` to `path`."""
     save_file({name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}, path)
 
 
-def read_weights(config: TFTConfig, path: Path) -> TFT:
-    """The network of `config` with the weights at `path`.
+def read_weights(build: Callable[[], Module], path: Path) -> Module:
+    """The network that `build` makes, with the weights at `path`.
 
     Raises:
-        ModelFolderError: the file is damaged, or its names, shapes or formats are not those of `config`.
+        ModelFolderError: the file is damaged, or its names, shapes or formats are not those of the network.
     """
     try:
         state = load(path.read_bytes())
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelFolderError(f"{path} is damaged ({error}): copy the model folder again.") from error
     with torch.device("meta"):
-        model = TFT(config)
+        model = build()
     wanted = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in model.state_dict().items()}
     found = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in state.items()}
     if wanted != found:
@@ -40,7 +43,7 @@ def read_weights(config: TFTConfig, path: Path) -> TFT:
         )
     # A fresh network rather than the empty one, because its buffers are computed and not stored.
     with torch.random.fork_rng(devices=[]):
-        model = TFT(config)
+        model = build()
     model.load_state_dict(state)
     return model
 

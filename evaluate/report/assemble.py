@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from quantum_trader.agents.signals import Agent
 from quantum_trader.envs.actions import Action
-from quantum_trader.envs.features import FEATURE_NAMES
 from quantum_trader.evaluate import signal_metrics
+from quantum_trader.evaluate.explanation import Explanation
 from quantum_trader.evaluate.judge import Entrant, Verdict
 from quantum_trader.evaluate.report.charts import confidence_histogram
 from quantum_trader.evaluate.report.data import (
     DetailGroup,
     EquityCurve,
-    Explanation,
     NamedCoverage,
     NamedReliability,
     ReportData,
@@ -25,7 +21,6 @@ from quantum_trader.evaluate.report.data import (
 from quantum_trader.train.dataset import PooledDataset
 
 CANDLES = 120
-_BATCH = 512
 
 
 def assemble(
@@ -36,7 +31,7 @@ def assemble(
     subtitle: str = "",
     splits: Sequence[SplitSummary] = (),
     data_notes: Sequence[str] = (),
-    explanation: Explanation | None = None,
+    explanations: Sequence[Explanation] = (),
     details: Sequence[DetailGroup] = (),
 ) -> ReportData:
     """The report on what `judge` found on `test`; the other arguments are fields of `ReportData`."""
@@ -54,7 +49,7 @@ def assemble(
         reliability=tuple(reliability(entrant, test) for entrant in rated),
         coverage=tuple(coverage(entrant, test) for entrant in rated),
         candles=candles(verdict),
-        explanation=explanation,
+        explanations=tuple(explanations),
         details=tuple(details),
     )
 
@@ -108,24 +103,6 @@ def candles(verdict: Verdict, bars: int = CANDLES) -> SignalCandles | None:
         low=shown.low,
         close=shown.close,
         actions=actions[len(actions) - len(shown) :],
-    )
-
-
-def explain(agent: Agent, test: PooledDataset, rows: int = 2_048) -> Explanation | None:
-    """Mean attention and importances over `rows` evenly spaced rows; None where the agent has none."""
-    asked = np.unique(np.linspace(0, len(test) - 1, min(rows, len(test))).astype(np.int64))
-    attention, importances = [], []
-    for first in range(0, len(asked), _BATCH):
-        signals = agent.signals(test.inputs(asked[first : first + _BATCH]))
-        if signals.attention is None or signals.importances is None:
-            return None
-        attention.append(signals.attention)
-        importances.append(signals.importances)
-    return Explanation(
-        agent=agent.name,
-        attention=np.concatenate(attention).mean(axis=0, dtype=np.float64),
-        feature_names=FEATURE_NAMES,
-        importances=np.concatenate(importances).mean(axis=0, dtype=np.float64),
     )
 
 

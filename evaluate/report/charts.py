@@ -12,14 +12,21 @@ from quantum_trader.evaluate.records import AgentJudgement
 from quantum_trader.evaluate.report import format as text
 from quantum_trader.evaluate.report.data import (
     EquityCurve,
-    Explanation,
     Floats,
     NamedCoverage,
     NamedReliability,
     SignalCandles,
 )
 from quantum_trader.evaluate.report.svg import Plot, Size
-from quantum_trader.evaluate.report.ticks import Tick, nice_ticks, padded, time_ticks
+from quantum_trader.evaluate.report.ticks import (
+    Tick,
+    bar_ticks,
+    nice_ticks,
+    padded,
+    percent_ticks,
+    share_ticks,
+    time_ticks,
+)
 
 _PHONE_WIDTH = 360
 _SMALLEST_SHARE = 0.003
@@ -43,7 +50,7 @@ def equity_chart(curves: Sequence[EquityCurve], styles: dict[str, str]) -> str:
         low = min(float(profit.min()) for profit in profits)
         high = max(float(profit.max()) for profit in profits)
         plot = Plot(size, (start, stop), padded(low, high))
-        plot.y_axis(_percent_ticks(plot.y.low, plot.y.high, signed=True))
+        plot.y_axis(percent_ticks(plot.y.low, plot.y.high, signed=True))
         plot.level(0.0, "rule")
         plot.x_axis(time_ticks(start, stop, 3 if size.narrow else 8))
         for curve, profit in zip(curves, profits, strict=True):
@@ -61,7 +68,7 @@ def drawdown_chart(curves: Sequence[EquityCurve], styles: dict[str, str]) -> str
         losses = [-trading_metrics.drawdowns(curve.equity) * 100 for curve in curves]
         start, stop = _time_range(curves)
         plot = Plot(size, (start, stop), (min(-0.1, *(float(loss.min()) for loss in losses)) * 1.05, 0.0))
-        plot.y_axis(_percent_ticks(plot.y.low, 0.0, signed=True, wanted=4))
+        plot.y_axis(percent_ticks(plot.y.low, 0.0, signed=True, wanted=4))
         plot.x_axis(time_ticks(start, stop, 3 if size.narrow else 8))
         for curve, loss in zip(curves, losses, strict=True):
             points = 300 if size.narrow else 700
@@ -79,8 +86,8 @@ def reliability_chart(curves: Sequence[NamedReliability], styles: dict[str, str]
         met = np.concatenate([item.curve.accuracy for item in curves])
         low, high = min(0.48, float(met.min())), max(0.55, float(met.max()))
         plot = Plot(size, (0.5, right), padded(low, high))
-        plot.y_axis(_share_ticks(plot.y.low, plot.y.high, 5))
-        plot.x_axis(_share_ticks(0.5, right, 4 if size.narrow else 8))
+        plot.y_axis(share_ticks(plot.y.low, plot.y.high, 5))
+        plot.x_axis(share_ticks(0.5, right, 4 if size.narrow else 8))
         diagonal = np.array([0.5, min(right, plot.y.high)])
         plot.line(diagonal, diagonal, "ideal")
         for item in curves:
@@ -100,8 +107,8 @@ def histogram_chart(curves: Sequence[NamedReliability], styles: dict[str, str]) 
         right = _confidence_end(curves)
         highest = max(float(item.histogram.max()) for item in curves)
         plot = Plot(size, (0.5, right), (0.0, highest * 1.08))
-        plot.y_axis(_share_ticks(0.0, plot.y.high, 3))
-        plot.x_axis(_share_ticks(0.5, right, 4 if size.narrow else 8))
+        plot.y_axis(share_ticks(0.0, plot.y.high, 3))
+        plot.x_axis(share_ticks(0.5, right, 4 if size.narrow else 8))
         for item in curves:
             closed = np.concatenate([item.histogram, item.histogram[-1:]])
             shown = edges <= right + 1e-9
@@ -119,7 +126,7 @@ def coverage_chart(curves: Sequence[NamedCoverage], styles: dict[str, str]) -> s
         values = np.concatenate([item.curve.accuracy[rows] for item, rows in drawn])
         low, high = min(0.48, float(values.min())), max(0.55, float(values.max()))
         plot = Plot(size, (0.0, 1.0), padded(low, high))
-        plot.y_axis(_share_ticks(plot.y.low, plot.y.high, 5))
+        plot.y_axis(share_ticks(plot.y.low, plot.y.high, 5))
         plot.level(0.5, "rule")
         plot.x_axis([Tick(value=v, label=text.percent(v, 0)) for v in (0.0, 0.25, 0.5, 0.75, 1.0)])
         for item, rows in drawn:
@@ -144,7 +151,7 @@ def candle_chart(data: SignalCandles) -> str:
         digits = max(0, min(6, 2 - int(np.floor(np.log10(room)))))
         ticks = nice_ticks(plot.y.low, plot.y.high, 5)
         plot.y_axis([Tick(value=value, label=text.number(value, digits)) for value in ticks])
-        plot.x_axis(_bar_ticks(moments, 2 if size.narrow else 6))
+        plot.x_axis(bar_ticks(moments, 2 if size.narrow else 6))
         plot.candles(x, ohlc, width=max(1.5, 0.62 * (size.width - size.left - size.right) / len(x)))
         buys, sells = actions == Action.BUY, actions == Action.SELL
         plot.triangles(x[buys], ohlc[buys, 2] - room * 0.015, "buy", up=True)
@@ -154,45 +161,6 @@ def candle_chart(data: SignalCandles) -> str:
     return both(draw, height=330, left=64)
 
 
-def attention_chart(data: Explanation) -> str:
-    """Mean attention over the bars of the window."""
-
-    def draw(size: Size) -> str:
-        bars = len(data.attention)
-        ago = np.arange(-bars + 1, 1, dtype=np.float64)
-        plot = Plot(size, (ago[0] - 0.5, 0.5), (0.0, float(data.attention.max()) * 1.08 or 1.0))
-        plot.y_axis(_share_ticks(0.0, plot.y.high, 4))
-        plot.level(1.0 / bars, "ideal")
-        plot.x_axis([Tick(value=v, label=text.number(v, 0)) for v in nice_ticks(ago[0], 0.0, 6)])
-        plot.columns(ago - 0.5, ago + 0.5, data.attention, "bar s0")
-        plot.caption_x("bars before the decision")
-        return plot.svg("Mean attention over the bars of the window")
-
-    return both(draw, height=220, bottom=42)
-
-
-def importance_chart(data: Explanation) -> str:
-    """Mean weight of each feature, the heaviest at the top."""
-    order = np.argsort(data.importances)
-
-    def draw(size: Size) -> str:
-        names = [data.feature_names[index] for index in order]
-        values = data.importances[order]
-        plot = Plot(
-            size,
-            (0.0, float(values.max()) * (1.35 if size.narrow else 1.15) or 1.0),
-            (-0.6, len(names) - 0.4),
-        )
-        plot.x_axis(_share_ticks(0.0, plot.x.high, 3 if size.narrow else 5))
-        for index, (name, value) in enumerate(zip(names, values, strict=True)):
-            plot.span(0.0, float(value), float(index), 11.0, "bar s0")
-            plot.margin_label(float(index), _shortened(name, 17 if size.narrow else 24))
-            plot.label(float(value), index - 0.2, f"\N{NO-BREAK SPACE}{text.percent(float(value))}")
-        return plot.svg("Mean weight of each feature")
-
-    return both(draw, height=40 + 20 * len(order), left=150)
-
-
 def win_rate_chart(agents: Sequence[AgentJudgement]) -> str:
     """Win rate with its interval beside the win rate that would break even."""
 
@@ -200,10 +168,10 @@ def win_rate_chart(agents: Sequence[AgentJudgement]) -> str:
         rows = list(reversed(agents))
         bounds = [value for agent in rows for value in _win_rate_values(agent) if np.isfinite(value)]
         plot = Plot(size, padded(min(bounds), max(bounds)), (-0.6, len(rows) - 0.4))
-        plot.x_axis(_share_ticks(plot.x.low, plot.x.high, 4 if size.narrow else 6))
+        plot.x_axis(share_ticks(plot.x.low, plot.x.high, 4 if size.narrow else 6))
         for index, agent in enumerate(rows):
             at = np.array([float(index)])
-            plot.margin_label(float(index), _shortened(agent.name, 17 if size.narrow else 22))
+            plot.margin_label(float(index), text.shortened(agent.name, 17 if size.narrow else 22))
             if np.isfinite(agent.win_rate.low):
                 plot.span(agent.win_rate.low, agent.win_rate.high, float(index), 5.0, "range")
             plot.dots(np.array([agent.win_rate.estimate]), at, "dot s0", 4.0)
@@ -239,33 +207,3 @@ def _time_range(curves: Sequence[EquityCurve]) -> tuple[float, float]:
         min(float(curve.timestamps[0]) for curve in curves),
         max(float(curve.timestamps[-1]) for curve in curves),
     )
-
-
-def _percent_ticks(low: float, high: float, *, signed: bool, wanted: int = 5) -> list[Tick]:
-    """Ticks of values that already are percent."""
-    values = nice_ticks(low, high, wanted)
-    digits = _digits(values)
-    return [Tick(value=v, label=f"{text.number(v, digits, signed=signed)} %") for v in values]
-
-
-def _share_ticks(low: float, high: float, wanted: int) -> list[Tick]:
-    """Ticks of fractions, written as percent."""
-    values = nice_ticks(low, high, wanted)
-    digits = _digits([value * 100 for value in values])
-    return [Tick(value=v, label=text.percent(v, digits)) for v in values]
-
-
-def _digits(values: Sequence[float]) -> int:
-    """Decimals needed to tell the ticks apart."""
-    return next((d for d in range(4) if all(abs(v - round(v, d)) < 1e-9 for v in values)), 4)
-
-
-def _bar_ticks(moments: np.ndarray, wanted: int) -> list[Tick]:
-    rows = np.linspace(0, len(moments) - 1, wanted + 2).astype(np.int64)[1:-1]
-    return [
-        Tick(value=float(row), label=text.utc(float(moments[row])).strftime("%d %b %H:%M")) for row in rows
-    ]
-
-
-def _shortened(name: str, length: int) -> str:
-    return name if len(name) <= length else name[: length - 1] + "…"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quantum_trader.evaluate.explanation import Explanation
 from quantum_trader.evaluate.records import Judgement
 from quantum_trader.evaluate.signal_metrics import CoverageCurve, ReliabilityCurve
 
@@ -86,20 +87,23 @@ class SignalCandles:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Explanation:
-    """Where a sequence model looked, averaged over test rows.
+class PriceWindow:
+    """The bars that an agent saw when it decided, and those that came after.
 
     Attributes:
-        agent: the model.
-        attention: float64 [60], mean weight of each bar of the window, oldest first.
-        feature_names: names of the features.
-        importances: float64 [F], mean selection weight of each feature.
+        symbol: what is shown.
+        decision: position of the bar decided on.
+        timestamps: int64 [n], bar opens, milliseconds since the epoch, UTC.
+        open, high, low, close: float64 [n].
     """
 
-    agent: str
-    attention: Floats
-    feature_names: tuple[str, ...]
-    importances: Floats
+    symbol: str
+    decision: int
+    timestamps: Array
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +136,7 @@ class ReportData:
     """One curve an agent with probabilities."""
     candles: SignalCandles | None = None
     """The stretch of bars shown with signals."""
-    explanation: Explanation | None = None
-    """Attention and importances of a sequence model."""
+    explanations: tuple[Explanation, ...] = ()
+    """What the networks look at and what they would miss."""
     details: tuple[DetailGroup, ...] = ()
     """Run details at the end of the page."""

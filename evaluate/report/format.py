@@ -69,3 +69,8 @@ def bar_length(step_ms: int) -> str:
 def listing(names: list[str]) -> str:
     """Names as a phrase: "a", "a and b", "a, b and c"."""
     return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1] if names else ""
+
+
+def shortened(name: str, length: int) -> str:
+    """A name of at most `length` characters."""
+    return name if len(name) <= length else name[: length - 1] + "…"

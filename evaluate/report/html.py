@@ -6,6 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from quantum_trader.evaluate.report.style import STYLE
+
+# Nothing may be fetched or run, whatever text found its way into the page.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def document(title: str, body: str) -> str:
+    """A whole page around `body`, which is markup: it needs no script, no network and no other file."""
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head>"
+        f"<body><main>{body}</main></body></html>\n"
+    )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:

@@ -10,16 +10,22 @@ from quantum_trader.envs.files import write_text
 from quantum_trader.evaluate.records import Judgement
 from quantum_trader.evaluate.report import charts, format as text, tables
 from quantum_trader.evaluate.report.data import ReportData
-from quantum_trader.evaluate.report.html import definitions, figure, folded, legend, paragraph, section
-from quantum_trader.evaluate.report.style import STYLE
+from quantum_trader.evaluate.report.explain_section import explanation_section
+from quantum_trader.evaluate.report.html import (
+    definitions,
+    document,
+    figure,
+    folded,
+    legend,
+    paragraph,
+    section,
+)
 from quantum_trader.evaluate.report.summary import findings
 
 _COLOURS = 6
 _FEWEST_TRADES = 30
 """Trades below which a win rate says too little to be drawn."""
 _LAYERS = {"other": 0, "hold": 1}
-# Nothing may be fetched or run, whatever text found its way into the page.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def write_report(path: Path, data: ReportData) -> None:
@@ -39,19 +45,13 @@ def render_report(data: ReportData) -> str:
             _signals(data, styles),
             _confidence(data.judgement),
             _candles(data),
-            _explanation(data),
+            *(explanation_section(found) for found in data.explanations),
             section("Costs", tables.cost_table(data.judgement)),
             _symbols(data.judgement),
             _details(data),
         )
     )
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        f"<title>{escape(data.title)}</title><style>{STYLE}</style></head>"
-        f"<body><main>{body}</main></body></html>\n"
-    )
+    return document(data.title, body)
 
 
 def line_styles(judgement: Judgement) -> dict[str, str]:
@@ -187,26 +187,6 @@ def _candles(data: ReportData) -> str:
             f"{shown.agent} on the last {len(shown.timestamps)} test bars.",
             "Hollow candles rose, filled ones fell. Upward triangle below a bar: BUY at its close; downward "
             "triangle above a bar: SELL. Orders fill at the next open. A narrow page shows the last 60 bars.",
-        ),
-    )
-
-
-def _explanation(data: ReportData) -> str:
-    if data.explanation is None:
-        return ""
-    shown = data.explanation
-    return section(
-        f"What {shown.agent} looks at",
-        figure(
-            charts.attention_chart(shown),
-            "Attention.",
-            "Mean weight of each of the past bars, over test rows; the dashed line is even attention. "
-            "Weights tell where the model looks, not why prices move.",
-        ),
-        figure(
-            charts.importance_chart(shown),
-            "Features.",
-            "Mean weight in the variable selection; all weights add up to 100 %.",
         ),
     )
 

@@ -80,7 +80,12 @@ svg text.end{text-anchor:end}
 .line.hold{stroke-width:1.3}.line.other{stroke-width:1}
 .dot{stroke:none}.dot.s0{fill:var(--s0)}.dot.s1{fill:var(--s1)}.dot.s2{fill:var(--s2)}.dot.s3{fill:var(--s3)}
 .dot.s4{fill:var(--s4)}.dot.s5{fill:var(--s5)}.dot.hold{fill:var(--hold)}.dot.other{fill:var(--other)}
-.bar{stroke:none}.bar.s0{fill:var(--s0)}
+.bar{stroke:none}.bar.s0{fill:var(--s0)}.bar.s1{fill:var(--s1)}.bar.hold{fill:var(--other)}
+.area{fill:var(--s0);opacity:.18;stroke:none}
+.heat{fill:var(--s0);stroke:none}
+.h1{opacity:.06}.h2{opacity:.14}.h3{opacity:.23}.h4{opacity:.33}.h5{opacity:.45}.h6{opacity:.6}
+.h7{opacity:.78}.h8{opacity:1}
+.faded{opacity:.45}
 .range{fill:var(--s0);opacity:.28}
 .needed{stroke:var(--s1);stroke-width:2.5;fill:none}
 .rise{fill:var(--paper);stroke:var(--soft);stroke-width:1}

@@ -20,6 +20,9 @@ from quantum_trader.evaluate.report.ticks import Tick, decimate
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 
+SHADES = 8
+"""Steps of a heat map; the style sheet has a class h1 to h8 for each."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
@@ -101,6 +104,39 @@ class Plot:
         )
         self._path(xs, ys, style)
 
+    def area(self, x: Array, low: Array, high: Array, style: str) -> None:
+        """The surface between two lines, float [n] each, all finite."""
+        there = zip(self.x(x), self.y(high), strict=True)
+        back = zip(self.x(x)[::-1], self.y(low)[::-1], strict=True)
+        corners = "L".join(f"{a:.1f} {b:.1f}" for a, b in (*there, *back))
+        self._add(f'<path class="{style}" d="M{corners}z"/>')
+
+    def cells(self, values: Array) -> None:
+        """A heat map of float [columns, rows], one cell a unit, (0, 0) at the data's (-0.5, -0.5).
+
+        Values from 0 to the largest are drawn in `SHADES` steps; one path a step keeps the page small.
+        """
+        highest = float(values.max()) or 1.0
+        levels = np.ceil(values / highest * SHADES - 1e-9).astype(np.int64)
+        x, y = self.x(np.arange(len(values) + 1) - 0.5), self.y(np.arange(values.shape[1] + 1) - 0.5)
+        for level in range(1, SHADES + 1):
+            marks = "".join(
+                f"M{x[a]:.1f} {y[b]:.1f}H{x[a + 1]:.1f}V{y[b + 1]:.1f}H{x[a]:.1f}z"
+                for a, b in zip(*np.nonzero(levels == level), strict=True)
+            )
+            if marks:
+                self._add(f'<path class="heat h{level}" d="{marks}"/>')
+
+    def shade(self, left: float, right: float, level: int) -> None:
+        """A stretch of the x axis shaded over the whole height, `level` from 0 (not at all) to `SHADES`."""
+        if level > 0:
+            a, b = float(self.x(left)), float(self.x(right))
+            height = self.size.height - self.size.bottom - self.size.top
+            self._add(
+                f'<rect class="heat h{level}" x="{a:.1f}" y="{self.size.top}" width="{b - a:.1f}" '
+                f'height="{height}"/>'
+            )
+
     def columns(self, left: Array, right: Array, height: Array, style: str, base: float = 0.0) -> None:
         """Upright bars from `base`, each between its own left and right."""
         foot = float(self.y(base))
@@ -160,6 +196,10 @@ class Plot:
         """What the x axis measures, below its labels."""
         middle = (self.size.left + self.size.width - self.size.right) / 2
         self._text(middle, self.size.height - 4, text, "tick mid")
+
+    def include(self, other: Plot) -> None:
+        """Draw another plot's marks into this picture, where its own size puts them."""
+        self._marks += other._marks
 
     def svg(self, title: str) -> str:
         """The finished element; `title` says what the chart shows to those who cannot see it."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quantum_trader.evaluate.report.format import utc
+from quantum_trader.evaluate.report.format import number, percent, utc
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -48,6 +49,37 @@ def padded(low: float, high: float, share: float = 0.05) -> tuple[float, float]:
     """The range a little widened; a single value gets a range around it."""
     room = (high - low) * share or max(abs(high), 1.0) * share
     return low - room, high + room
+
+
+def percent_ticks(low: float, high: float, *, signed: bool, wanted: int = 5) -> list[Tick]:
+    """Ticks of values that already are percent."""
+    values = nice_ticks(low, high, wanted)
+    digits = tick_digits(values)
+    return [Tick(value=v, label=f"{number(v, digits, signed=signed)} %") for v in values]
+
+
+def share_ticks(low: float, high: float, wanted: int) -> list[Tick]:
+    """Ticks of fractions, written as percent."""
+    values = nice_ticks(low, high, wanted)
+    digits = tick_digits([value * 100 for value in values])
+    return [Tick(value=v, label=percent(v, digits)) for v in values]
+
+
+def number_ticks(low: float, high: float, wanted: int) -> list[Tick]:
+    """Ticks of plain numbers."""
+    values = nice_ticks(low, high, wanted)
+    return [Tick(value=v, label=number(v, tick_digits(values))) for v in values]
+
+
+def bar_ticks(moments: Array, wanted: int) -> list[Tick]:
+    """Ticks at positions of bars, int64 [n] in milliseconds UTC, named by date and hour."""
+    rows = np.linspace(0, len(moments) - 1, wanted + 2).astype(np.int64)[1:-1]
+    return [Tick(value=float(row), label=utc(float(moments[row])).strftime("%d %b %H:%M")) for row in rows]
+
+
+def tick_digits(values: Sequence[float]) -> int:
+    """Decimals needed to tell the ticks apart."""
+    return next((d for d in range(4) if all(abs(v - round(v, d)) < 1e-9 for v in values)), 4)
 
 
 def time_ticks(start_ms: float, stop_ms: float, wanted: int = 6) -> list[Tick]:

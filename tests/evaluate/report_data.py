@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from quantum_trader.evaluate.bootstrap import BootstrapConfig, Interval
+from quantum_trader.evaluate.explanation import Band, Explanation, Group, Shuffled
 from quantum_trader.evaluate.records import (
     AgentJudgement,
     CoinFlips,
@@ -20,7 +21,6 @@ from quantum_trader.evaluate.records import (
 from quantum_trader.evaluate.report.data import (
     DetailGroup,
     EquityCurve,
-    Explanation,
     NamedCoverage,
     NamedReliability,
     ReportData,
@@ -166,6 +166,44 @@ def judgement(*agents: AgentJudgement) -> Judgement:
     )
 
 
+def shares(*shape: int) -> np.ndarray:
+    """Random weights that sum to 1 along the last axis."""
+    drawn = np.random.default_rng(1).random(shape)
+    return drawn / drawn.sum(axis=-1, keepdims=True)
+
+
+def explanation(name: str = "tft") -> Explanation:
+    """Everything a network with variable selection has."""
+    groups: tuple[tuple[Group, str], ...] = (
+        *(("feature", f"feature_{index}") for index in range(14)),
+        *(("static", f"static_{index}") for index in range(6)),
+        *(("bars", f"{first} to {first + 9}") for first in range(-59, 0, 10)),
+        *(("part", part) for part in ("window", "static numbers", "calendar")),
+    )
+    return Explanation(
+        agent=name,
+        rows=2_000,
+        action_rows=(1_000, 600, 400),
+        attention=Band.of(shares(50, 60)),
+        attention_by_action=shares(3, 60),
+        effective_bars=Band.of(np.linspace(30, 50, 20)),
+        feature_names=tuple(f"feature_{index}" for index in range(14)),
+        importances=Band.of(shares(50, 14)),
+        steps=shares(60, 14),
+        joint=shares(60, 14) / 60,
+        static_names=tuple(f"static_{index}" for index in range(6)),
+        static_importances=Band.of(shares(50, 6)),
+        quantiles=np.array([[-0.01 * h, 0.0, 0.01 * h] for h in range(1, 5)]),
+        quantiles_by_action=np.stack([np.array([[-0.01, 0.0, 0.01]] * 4)] * 3),
+        shuffled_rows=1_000,
+        log_loss=1.05,
+        shuffled=tuple(
+            Shuffled(name=label, group=group, increase=around(0.001 * index, 0.002))
+            for index, (group, label) in enumerate(groups)
+        ),
+    )
+
+
 def full_report() -> ReportData:
     """Every section filled, with the length of half a year of hours."""
     rng = np.random.default_rng(0)
@@ -217,11 +255,6 @@ def full_report() -> ReportData:
             close=close,
             actions=rng.integers(0, 3, 120).astype(np.int8),
         ),
-        explanation=Explanation(
-            agent="tft",
-            attention=np.full(60, 1 / 60),
-            feature_names=tuple(f"feature_{index}" for index in range(14)),
-            importances=np.full(14, 1 / 14),
-        ),
+        explanations=(explanation(),),
         details=(DetailGroup(title="Identity", rows=(("config", "abc123"),)),),
     )

@@ -5,8 +5,9 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
-from report_data import agent, full_report, hold, judgement, trading
+from report_data import agent, explanation, full_report, hold, judgement, trading
 
 from quantum_trader.evaluate.bootstrap import Interval
 from quantum_trader.evaluate.report.data import ReportData, SplitSummary
@@ -95,6 +96,35 @@ def test_no_learner_and_no_trades_still_make_a_page() -> None:
     text = render_report(data)
     assert not re.search(r"\bnan\b|\binf\b", text, flags=re.IGNORECASE)
     assert "No trained agent was judged" in text
+
+
+def test_an_agent_without_selection_is_explained_by_what_it_has() -> None:
+    """Without variable selection the weights are missing; attention and losses are still drawn."""
+    whole = explanation("bilstm")
+    bare = replace(whole, importances=None, steps=None, joint=None, static_importances=None)
+    lone = replace(bare, attention=None, attention_by_action=None, effective_bars=None, quantiles=None)
+    counts = []
+    for found in (whole, bare, lone):
+        page = Page(render_report(ReportData(title="t", judgement=judgement(), explanations=(found,))))
+        assert "What bilstm looks at" in page.headings
+        counts.append(page.tags.count("figure"))
+    assert counts == sorted(counts, reverse=True)
+    assert len(set(counts)) == 3
+
+
+def test_an_action_never_taken_leaves_no_line() -> None:
+    """An agent that says HOLD for ever has no attention of BUY and SELL to show."""
+    whole = explanation()
+    assert whole.attention_by_action is not None
+    assert whole.quantiles_by_action is not None
+    by_action, quantiles = whole.attention_by_action.copy(), whole.quantiles_by_action.copy()
+    by_action[1:], quantiles[1:] = np.nan, np.nan
+    idle = replace(
+        whole, action_rows=(2_000, 0, 0), attention_by_action=by_action, quantiles_by_action=quantiles
+    )
+    text = render_report(ReportData(title="t", judgement=judgement(), explanations=(idle,)))
+    assert "Attention by action" not in text
+    assert not re.search(r"\bnan\b", text, flags=re.IGNORECASE)
 
 
 def test_user_text_is_escaped() -> None:

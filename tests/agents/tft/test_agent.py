@@ -15,8 +15,9 @@ from safetensors.torch import load_file, save_file
 
 from quantum_trader.agents.calibration import Calibration
 from quantum_trader.agents.folder import Provenance
+from quantum_trader.agents.network_agent import WEIGHTS
 from quantum_trader.agents.signals import ModelInputs
-from quantum_trader.agents.tft.agent import WEIGHTS, TFTAgent
+from quantum_trader.agents.tft.agent import TFTAgent
 from quantum_trader.agents.tft.config import tft_preset
 from quantum_trader.agents.tft.model import TFT
 from quantum_trader.agents.tft.scaling import ReturnScale, fit_return_scale
@@ -163,10 +164,10 @@ def test_foreign_weights_are_refused(tmp_path: Path) -> None:
     ):
         save_file(good | change, other)
         with pytest.raises(ModelFolderError, match=next(iter(change))):
-            read_weights(TINY, other)
+            read_weights(lambda: TFT(TINY), other)
     other.write_bytes(b"no weights")
     with pytest.raises(ModelFolderError, match="damaged"):
-        read_weights(TINY, other)
+        read_weights(lambda: TFT(TINY), other)
 
 
 def test_config_of_another_shape_is_refused(tmp_path: Path) -> None:

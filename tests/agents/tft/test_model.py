@@ -12,9 +12,10 @@ from hypothesis import given, settings, strategies as st
 from torch import Tensor
 from torch.nn import functional
 
+from quantum_trader.agents.network import NetworkOutput, parameter_count
 from quantum_trader.agents.tft.config import TFTConfig, tft_preset
 from quantum_trader.agents.tft.heads import QuantileHead
-from quantum_trader.agents.tft.model import TFT, TFTOutput, parameter_count
+from quantum_trader.agents.tft.model import TFT
 from quantum_trader.envs.actions import Action
 from quantum_trader.envs.errors import ConfigError
 
@@ -35,9 +36,9 @@ def _inputs(rows: int, config: TFTConfig = TINY) -> tuple[Tensor, Tensor]:
     return torch.randn(rows, config.window, config.features), torch.randn(rows, config.context_size)
 
 
-def _answer(model: TFT, windows: Tensor, context: Tensor) -> TFTOutput:
+def _answer(model: TFT, windows: Tensor, context: Tensor) -> NetworkOutput:
     with torch.inference_mode():
-        output: TFTOutput = model.eval()(windows, context)
+        output: NetworkOutput = model.eval()(windows, context)
     return output
 
 

@@ -7,7 +7,8 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+
+from quantum_trader.agents.tft.table_sum import InterpolatedSum, interpolated_sum
 
 REACH = 10.0
 """Knots cover [-REACH, REACH], inside which scaled features are clipped; what is beyond counts as its end."""
@@ -74,13 +75,13 @@ class KnotTable(nn.Module):
         position = values / (values.abs() + _BEND) * self._intervals + (self.knots - 1) / 2.0
         position = position.clamp(0.0, self.knots - 1.001)
         below = position.floor()
-        above_share = shares * (position - below)
-        # A number that is none must not become a row; its weight carries it into the sum.
+        # A number that is none must not become a row; its fraction carries it into the sum.
         row = below.nan_to_num().long() + self.first_row
-        rows = torch.cat([row, row + 1], dim=-1)
-        weights = torch.cat([shares - above_share, above_share], dim=-1)
-        mixed: Tensor = functional.embedding_bag(rows, self.rows(), mode="sum", per_sample_weights=weights)
-        return mixed
+        table, fraction = self.rows(), position - below
+        if self.training and table.device.type == "cpu" and not fraction.requires_grad:
+            mixed: Tensor = InterpolatedSum.apply(table, row, shares, fraction)  # type: ignore[no-untyped-call]
+            return mixed
+        return interpolated_sum(table, row, shares, fraction)
 
     def rows(self) -> Tensor:
         """float32 [V * K, D]: every curve at every knot."""

@@ -58,6 +58,20 @@ def test_error_falls_with_the_square_of_the_spacing() -> None:
     assert fine < 1e-3
 
 
+def test_scalars_may_have_gradients_too() -> None:
+    """Saliency by the inputs goes through the table as well: the slope between two knots."""
+    grns = _grns()
+    table, shares = KnotTable(grns, 9), _shares(5)
+    values = torch.randn(5, VARIABLES)
+    step = torch.zeros(5, VARIABLES)
+    step[:, 0] = 1e-3
+    moving = values.clone().requires_grad_()
+    table(moving, shares).sum().backward()
+    assert moving.grad is not None
+    slopes = (table(values + step, shares) - table(values - step, shares)).sum(dim=1) / 2e-3
+    torch.testing.assert_close(moving.grad[:, 0], slopes.detach(), rtol=0.02, atol=0.02)
+
+
 def test_beyond_reach_counts_as_its_end() -> None:
     """Values outside the knots read the outermost knot."""
     table, shares = KnotTable(_grns(), 16), _shares(2)
@@ -76,10 +90,11 @@ def test_what_is_no_number_stays_none(bad: float) -> None:
     assert bool(mixed[1].isfinite().all())
 
 
-def test_gradients_are_those_of_the_interpolation() -> None:
-    """Gradients by parameters and shares are those of an interpolation written out."""
+@pytest.mark.parametrize("training", [True, False])
+def test_gradients_are_those_of_the_interpolation(training: bool) -> None:
+    """In training and outside, gradients by parameters and shares are those of an interpolation written out."""
     grns = _grns()
-    table = KnotTable(grns, 9)
+    table = KnotTable(grns, 9).train(training)
     values, shares = 2.0 * torch.randn(6, VARIABLES), _shares(6).requires_grad_()
     table(values, shares).square().sum().backward()
     found = [shares.grad, *(weight.grad for weight in grns.parameters())]

@@ -92,7 +92,7 @@ def test_what_is_no_number_stays_none(bad: float) -> None:
 
 @pytest.mark.parametrize("training", [True, False])
 def test_gradients_are_those_of_the_interpolation(training: bool) -> None:
-    """In training and outside, gradients by parameters and shares are those of an interpolation written out."""
+    """In training and outside, gradients are those of an interpolation written out."""
     grns = _grns()
     table = KnotTable(grns, 9).train(training)
     values, shares = 2.0 * torch.randn(6, VARIABLES), _shares(6).requires_grad_()

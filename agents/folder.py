@@ -165,7 +165,7 @@ def save_model_folder(
         write_json(folder / MANIFEST, to_plain(manifest))
 
 
-def load_model_folder(path: Path, *, kind: str | None = None) -> ModelFolder:
+def load_model_folder(path: Path | str, *, kind: str | None = None) -> ModelFolder:
     """Read and check a model folder.
 
     Args:
@@ -176,6 +176,7 @@ def load_model_folder(path: Path, *, kind: str | None = None) -> ModelFolder:
         ModelFolderError: the folder is missing, damaged, of another kind, written by newer software, or made
             for another feature set.
     """
+    path = Path(path)
     plain = _read_manifest(path)
     _check_format(path, plain)
     try:

@@ -96,12 +96,13 @@ class LogisticAgent(TabularAgent):
         self._save(path, {WEIGHTS: lambda target: save_file(arrays, target)})
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path | str) -> Self:
         """Load a model folder.
 
         Raises:
             ModelFolderError: the folder is missing, damaged, foreign, newer, or made for other columns.
         """
+        path = Path(path)
         folder = open_tabular_folder(path, KIND)
         try:
             weights = LogisticWeights(**load_file(folder.file(WEIGHTS)))

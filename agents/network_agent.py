@@ -189,13 +189,14 @@ class NetworkAgent(LiveAgent, Generic[AnyNetwork]):
         self.model_hash = load_model_folder(path, kind=self.name).sha256
 
     @classmethod
-    def load(cls, path: Path, *, precision: Precision = "auto", num_threads: int = 1) -> Self:
+    def load(cls, path: Path | str, *, precision: Precision = "auto", num_threads: int = 1) -> Self:
         """Load a model folder.
 
         Raises:
             ModelFolderError: the folder is missing, damaged, of another kind or newer, or its weights do not
                 fit its config.
         """
+        path = Path(path)
         folder = load_model_folder(path, kind=cls.name)
         try:
             config = from_plain(cls.config_class, folder.config, where=f"{path}: config")

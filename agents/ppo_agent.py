@@ -98,7 +98,7 @@ class PPOAgent(LiveAgent):
             shutil.copytree(encoder_folder, staged / ENCODER)
 
     @classmethod
-    def load(cls, path: Path, *, tft: TFTAgent | None = None) -> Self:
+    def load(cls, path: Path | str, *, tft: TFTAgent | None = None) -> Self:
         """Load a model folder.
 
         Args:
@@ -109,6 +109,7 @@ class PPOAgent(LiveAgent):
         Raises:
             ModelFolderError: the folder is missing, damaged, foreign or newer.
         """
+        path = Path(path)
         folder = load_model_folder(path, kind=KIND)
         wanted = folder.extra.get("encoder_sha256")
         if tft is None or tft.model_hash != wanted:

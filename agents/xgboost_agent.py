@@ -79,12 +79,13 @@ class XGBoostAgent(TabularAgent):
         self._save(path, {TREES: self.booster.save_model})
 
     @classmethod
-    def load(cls, path: Path, *, n_jobs: int = 0) -> Self:
+    def load(cls, path: Path | str, *, n_jobs: int = 0) -> Self:
         """Load a model folder.
 
         Raises:
             ModelFolderError: the folder is missing, damaged, foreign, newer, or made for other columns.
         """
+        path = Path(path)
         folder = open_tabular_folder(path, KIND)
         booster = xgboost.Booster()
         try:

@@ -81,7 +81,8 @@ class SequenceLayer(nn.Module):
         top = slice(-self.directions, hidden.shape[0] - self.directions + 1)
         state = (hidden[top].to(future.dtype).contiguous(), cell[top].to(future.dtype).contiguous())
         foreseen, _ = self.future(future, state)
-        return self.past_gate(read, past), self.future_gate(foreseen, future)
+        # The LSTM answers time first; a matrix product is five times as slow on that as on rows in a row.
+        return self.past_gate(read.contiguous(), past), self.future_gate(foreseen.contiguous(), future)
 
 
 class TFTEncoder(nn.Module):

@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 WORKERS ?= 2
 
-.PHONY: demo test test-all test-oracle lint format bench bench-peers clean
+.PHONY: demo test test-all test-oracle lint format bench bench-peers bench-tft clean
 
 # The main job on the embedded real sample: train, evaluate, write the report.
 demo: $(READY)
@@ -49,6 +49,17 @@ bench-peers: $(READY) .venv-peers/.ready
 	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check \
 	  -r benchmarks/peers/requirements.txt -c benchmarks/peers/constraints.txt
 	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --no-deps gym-trading-env==0.3.5
+	@touch $@
+
+# Other libraries' Temporal Fusion Transformers, measured beside ours in one run.
+bench-tft: $(READY) .venv-tft-peers/.ready
+	$(BIN)/python benchmarks/tft.py --peers-python .venv-tft-peers/bin/python
+
+.venv-tft-peers/.ready: benchmarks/tft_peers/requirements.txt benchmarks/tft_peers/constraints.txt
+	$(PYTHON) -m venv .venv-tft-peers
+	.venv-tft-peers/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	.venv-tft-peers/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -r benchmarks/tft_peers/requirements.txt -c benchmarks/tft_peers/constraints.txt
 	@touch $@
 
 bench: demo

@@ -22,7 +22,6 @@ os.environ["NUMEXPR_NUM_THREADS"] = "1"
 os.environ["NUMBA_NUM_THREADS"] = "1"
 
 import json
-import platform
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -30,10 +29,11 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 from peers import ours
+from peers.machine import machine
 from peers.processes import Worker, workers
 from peers.registry import PEERS
 from peers.rounds import Contestant, Figure, measure
@@ -132,25 +132,6 @@ def task_for_peers(market: Market) -> Task:
         leverage=ours.CONFIG.leverage,
         fee=market.contract.taker_fee,
     )
-
-
-def machine() -> dict[str, Any]:
-    """Processor, cores, system and Python."""
-    return {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-    }
-
-
-def _processor() -> str:
-    listed = Path("/proc/cpuinfo")
-    if listed.exists():
-        for line in listed.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

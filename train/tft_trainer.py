@@ -162,7 +162,7 @@ class TFTTrainer(Generic[AnyNetwork]):
         with Progress(name, total=total, unit="samples", start=before, stream=self._group.stream) as progress:
             while self._batch < self._batches:
                 start = self._batch * self._batch_rows
-                self._train_batch(rows[start : start + self._batch_rows])
+                self.train_batch(rows[start : start + self._batch_rows])
                 if self._at_look:
                     figures = self._tally.figures(self._group)
                     shown = {"loss": figures.loss, "accuracy": figures.accuracy}
@@ -175,7 +175,8 @@ class TFTTrainer(Generic[AnyNetwork]):
         seconds = time.perf_counter() - begun
         return (self._done - before) / seconds if seconds > 0 else 0.0
 
-    def _train_batch(self, rows: Rows) -> None:
+    def train_batch(self, rows: Rows) -> None:
+        """One pass forward and back over `rows`, int64 [B], of all processes, and a step where one is due."""
         config, group = self._config, self._group
         with self._explained():
             output, targets = self._forward(self.model, self._source, group.share(rows))

@@ -60,7 +60,7 @@ def training(data: Data, model: TFTConfig, case: Case) -> Steps:
 
     def steps() -> int:
         # What `TFTTrainer.run` does for each batch; `run` itself would validate and write checkpoints too.
-        trainer._train_batch(next(batches))
+        trainer.train_batch(next(batches))
         return case.batch
 
     return steps

@@ -1,8 +1,9 @@
 """Who can tell the order of two past events: `python benchmarks/order.py [--seeds 3] [--json FILE]`.
 
 The label of a window is the order of two spikes 10 to 40 bars ago, so the newest bar says nothing. XGBoost on
-the newest bar and on the whole window stand beside the TFT; the first four fifths of the windows train, the
-rest are the test. Nobody can do better than the posterior that follows from how the windows were drawn.
+the newest bar and on the whole window stand beside the TFT and the BiLSTM; the first four fifths of the windows
+train, the rest are the test. Nobody can do better than the posterior that follows from how the windows were
+drawn.
 """
 
 from __future__ import annotations
@@ -13,17 +14,21 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import numpy as np
 import tyro
 import xgboost
 from numpy.typing import NDArray
 
-from quantum_trader.agents.tft.config import Preset, tft_preset
+from quantum_trader.agents.bilstm import BiLSTMAgent, bilstm_preset
+from quantum_trader.agents.network_agent import NetworkAgent
+from quantum_trader.agents.network_config import NetworkConfig, Preset
+from quantum_trader.agents.tft import TFTAgent, tft_preset
 from quantum_trader.envs import REFERENCE_SCALER
 from quantum_trader.envs.order_windows import OrderConfig, OrderWindows, order_windows
 from quantum_trader.train.dataset import PooledDataset
-from quantum_trader.train.tft import fit_tft
+from quantum_trader.train.network import fit_network
 from quantum_trader.train.tft_config import TFTTrainConfig
 
 
@@ -38,7 +43,7 @@ class Options:
     spike: float = 3.0
     """Height of the spikes in deviations of the noise."""
     preset: Preset = "small"
-    """Size of the TFT."""
+    """Size of the networks."""
     epochs: int = 7
     """Passes over the training windows."""
     json: Path | None = None
@@ -60,7 +65,9 @@ def main(options: Options) -> None:
     results = []
     for seed in range(options.seeds):
         task = order_windows(OrderConfig(windows=options.windows, spike=options.spike, seed=seed))
-        results += [*_posterior(task, seed), *_trees(task, seed), _tft(task, seed, options)]
+        results += [*_posterior(task, seed), *_trees(task, seed)]
+        results.append(_network(TFTAgent, tft_preset(options.preset), task, seed, options))
+        results.append(_network(BiLSTMAgent, bilstm_preset(options.preset), task, seed, options))
     for model in dict.fromkeys(result.model for result in results):
         chosen = [result for result in results if result.model == model]
         each = ", ".join(f"{result.accuracy:.3f}" for result in chosen)
@@ -95,7 +102,9 @@ def _tree(name: str, table: NDArray[np.float32], action: NDArray[np.int8], stop:
     return Result(model=name, seed=seed, accuracy=accuracy, seconds=time.perf_counter() - begun)
 
 
-def _tft(task: OrderWindows, seed: int, options: Options) -> Result:
+def _network(
+    kind: type[NetworkAgent[Any]], model: NetworkConfig, task: OrderWindows, seed: int, options: Options
+) -> Result:
     stop, begun = _split(task), time.perf_counter()
     # The last tenth of the training windows watches over the training; the test stays unseen.
     watch = stop * 9 // 10
@@ -104,12 +113,13 @@ def _tft(task: OrderWindows, seed: int, options: Options) -> Result:
         PooledDataset.from_windows(task.windows[part], task.action[part]) for part in parts
     )
     with tempfile.TemporaryDirectory() as folder:
-        agent = fit_tft(
+        agent = fit_network(
+            kind,
             train,
             validation,
-            model=tft_preset(options.preset),
+            model=model,
             training=TFTTrainConfig(epochs=options.epochs, seed=seed),
-            folder=Path(folder) / "tft",
+            folder=Path(folder) / kind.name,
             work=Path(folder),
             scaler=REFERENCE_SCALER,
             data_sha256=f"order windows {seed}",
@@ -117,7 +127,7 @@ def _tft(task: OrderWindows, seed: int, options: Options) -> Result:
     seconds = time.perf_counter() - begun
     signals = agent.signals(test.inputs(np.arange(len(test))))
     accuracy = float((signals.probabilities.argmax(axis=1) == test.action).mean())
-    return Result(model=f"TFT {options.preset}", seed=seed, accuracy=accuracy, seconds=seconds)
+    return Result(model=f"{kind.title} {options.preset}", seed=seed, accuracy=accuracy, seconds=seconds)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Who can tell the order of two past events: `python benchmarks/order.py [--seeds 3] [--json FILE]`.
 
 The label of a window is the order of two spikes 10 to 40 bars ago, so the newest bar says nothing. XGBoost on
-the newest bar and on the whole window stand beside the TFT and the BiLSTM; the first four fifths of the windows
-train, the rest are the test. Nobody can do better than the posterior that follows from how the windows were
-drawn.
+the newest bar and on the whole window stand beside the TFT and the BiLSTM; the first four fifths of the
+windows train, the rest are the test. Nobody can do better than the posterior that follows from how the
+windows were drawn.
 """
 
 from __future__ import annotations

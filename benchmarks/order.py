@@ -29,7 +29,7 @@ from quantum_trader.envs import REFERENCE_SCALER
 from quantum_trader.envs.order_windows import OrderConfig, OrderWindows, order_windows
 from quantum_trader.train.dataset import PooledDataset
 from quantum_trader.train.network import fit_network
-from quantum_trader.train.tft_config import TFTTrainConfig
+from quantum_trader.train.network_config import NetworkTrainConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +118,7 @@ def _network(
             train,
             validation,
             model=model,
-            training=TFTTrainConfig(epochs=options.epochs, seed=seed),
+            training=NetworkTrainConfig(epochs=options.epochs, seed=seed),
             folder=Path(folder) / kind.name,
             work=Path(folder),
             scaler=REFERENCE_SCALER,

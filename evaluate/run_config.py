@@ -12,8 +12,8 @@ from quantum_trader.agents.network_config import Preset
 from quantum_trader.envs.errors import ConfigError
 from quantum_trader.train.arbiter_config import ArbiterConfig
 from quantum_trader.train.data_config import LabelConfig, SplitConfig, WeightConfig
+from quantum_trader.train.network_config import NetworkTrainConfig
 from quantum_trader.train.ppo_config import PPOConfig
-from quantum_trader.train.tft_config import TFTTrainConfig
 from quantum_trader.train.tree_config import LogisticConfig, XGBoostConfig
 
 AgentName = Literal["xgboost", "logistic", "tft", "ppo", "bilstm"]
@@ -55,9 +55,9 @@ class RunConfig:
     """Agents to fit; PPO needs the TFT, whose encoder it uses."""
     preset: Preset = "paper"
     """Size of TFT and BiLSTM: "paper" 2.6 M parameters each, "small" 0.65 M, "tiny" 0.03 and 0.01 M."""
-    tft: TFTTrainConfig = field(default_factory=TFTTrainConfig)
+    tft: NetworkTrainConfig = field(default_factory=NetworkTrainConfig)
     """Training of the TFT."""
-    bilstm: TFTTrainConfig = field(default_factory=TFTTrainConfig)
+    bilstm: NetworkTrainConfig = field(default_factory=NetworkTrainConfig)
     """Training of the BiLSTM, the TFT's simpler twin; fitted if `agents` names it."""
     xgboost: XGBoostConfig = field(default_factory=XGBoostConfig)
     """Training of XGBoost."""

@@ -27,8 +27,8 @@ from quantum_trader.evaluate.run_stages import Stages
 from quantum_trader.train.arbiter import fit_arbiter
 from quantum_trader.train.dataset import PooledDataset
 from quantum_trader.train.logistic import fit_logistic
+from quantum_trader.train.network_config import NetworkTrainConfig
 from quantum_trader.train.prepared import Prepared
-from quantum_trader.train.tft_config import TFTTrainConfig
 from quantum_trader.train.xgboost import fit_xgboost
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from quantum_trader.agents.network_agent import NetworkAgent
     from quantum_trader.agents.ppo_agent import PPOAgent
     from quantum_trader.agents.tft.agent import TFTAgent
-    from quantum_trader.train.tft_figures import EpochReport
+    from quantum_trader.train.network_figures import EpochReport
 
 AnyNetworkAgent = TypeVar("AnyNetworkAgent", bound="NetworkAgent[Any]")
 
@@ -134,7 +134,7 @@ class _Fitting:
         return self._network(BiLSTMAgent, bilstm_preset(self.config.preset), self.config.bilstm)
 
     def _network(
-        self, kind: type[AnyNetworkAgent], shape: NetworkConfig, settings: TFTTrainConfig
+        self, kind: type[AnyNetworkAgent], shape: NetworkConfig, settings: NetworkTrainConfig
     ) -> AnyNetworkAgent:
         from quantum_trader.train.network import fit_network
 

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from quantum_trader.train.network import (
         fit_network as fit_network,
     )
+    from quantum_trader.train.network_config import (
+        NetworkTrainConfig as NetworkTrainConfig,
+    )
     from quantum_trader.train.ppo import (
         fit_ppo as fit_ppo,
     )
@@ -65,9 +68,6 @@ if TYPE_CHECKING:
     from quantum_trader.train.tft import (
         fit_tft as fit_tft,
     )
-    from quantum_trader.train.tft_config import (
-        TFTTrainConfig as TFTTrainConfig,
-    )
     from quantum_trader.train.tree_config import (
         LogisticConfig as LogisticConfig,
         XGBoostConfig as XGBoostConfig,
@@ -94,7 +94,7 @@ _MODULES = {
     "SplitConfig": "data_config",
     "Splits": "splits",
     "TFTFeaturesExtractor": "ppo_extractor",
-    "TFTTrainConfig": "tft_config",
+    "NetworkTrainConfig": "network_config",
     "TableExtractor": "ppo_extractor",
     "WeightConfig": "data_config",
     "XGBoostConfig": "tree_config",

@@ -10,8 +10,8 @@ from quantum_trader.agents.bilstm.config import BiLSTMConfig
 from quantum_trader.envs.scaler import FeatureScaler
 from quantum_trader.train.dataset import PooledDataset
 from quantum_trader.train.network import fit_network
-from quantum_trader.train.tft_config import TFTTrainConfig
-from quantum_trader.train.tft_figures import EpochReport
+from quantum_trader.train.network_config import NetworkTrainConfig
+from quantum_trader.train.network_figures import EpochReport
 
 
 def fit_bilstm(
@@ -19,7 +19,7 @@ def fit_bilstm(
     validation: PooledDataset,
     *,
     model: BiLSTMConfig,
-    training: TFTTrainConfig,
+    training: NetworkTrainConfig,
     folder: Path,
     work: Path,
     scaler: FeatureScaler,

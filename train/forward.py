@@ -11,7 +11,7 @@ from quantum_trader.agents.tft.precision import Precision, autocast, use_bf16
 from quantum_trader.agents.tft.scaling import ReturnScale
 from quantum_trader.train.device import place
 from quantum_trader.train.mirrored import RowSource
-from quantum_trader.train.tft_loss import Targets
+from quantum_trader.train.network_loss import Targets
 
 
 class Forward:

@@ -28,10 +28,10 @@ from quantum_trader.train.device import training_device
 from quantum_trader.train.distributed import Group, processes
 from quantum_trader.train.interrupt import HeldInterrupt
 from quantum_trader.train.network_calibration import calibrate
-from quantum_trader.train.tft_config import TFTTrainConfig
-from quantum_trader.train.tft_figures import EpochReport
-from quantum_trader.train.tft_log import TFTLog
-from quantum_trader.train.tft_trainer import TFTTrainer
+from quantum_trader.train.network_config import NetworkTrainConfig
+from quantum_trader.train.network_figures import EpochReport
+from quantum_trader.train.network_log import NetworkLog
+from quantum_trader.train.network_trainer import NetworkTrainer
 from quantum_trader.train.weights import class_weights
 
 AnyAgent = TypeVar("AnyAgent", bound=NetworkAgent[Any])
@@ -45,7 +45,7 @@ def fit_network(
     validation: PooledDataset,
     *,
     model: NetworkConfig,
-    training: TFTTrainConfig,
+    training: NetworkTrainConfig,
     folder: Path,
     work: Path,
     scaler: FeatureScaler,
@@ -88,7 +88,7 @@ def fit_network(
         torch_threads(training.num_threads),
         _own_draws(training, group),
     ):
-        trainer = TFTTrainer(
+        trainer = NetworkTrainer(
             train,
             watched,
             network=kind.build(model),
@@ -101,7 +101,7 @@ def fit_network(
             group=group,
         )
         logs = work / "tensorboard" / kind.name
-        with TFTLog(logs, first_step=trainer.step) if group.first else nullcontext() as log:
+        with NetworkLog(logs, first_step=trainer.step) if group.first else nullcontext() as log:
             with HeldInterrupt() as interrupt:
                 network = trainer.run(log, interrupt, on_epoch)
             if log is not None:
@@ -125,7 +125,7 @@ def fit_network(
 
 
 @contextmanager
-def _own_draws(training: TFTTrainConfig, group: Group) -> Iterator[None]:
+def _own_draws(training: NetworkTrainConfig, group: Group) -> Iterator[None]:
     """Random numbers from the seed, and torch's own state as before at the end."""
     device = training_device(training.device, local_rank=group.local_rank)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -135,7 +135,7 @@ def _own_draws(training: TFTTrainConfig, group: Group) -> Iterator[None]:
 
 def _identity(
     model: NetworkConfig,
-    deciding: TFTTrainConfig,
+    deciding: NetworkTrainConfig,
     data_sha256: str,
     train: PooledDataset,
     validation: PooledDataset,

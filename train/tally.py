@@ -10,8 +10,8 @@ import torch
 
 from quantum_trader.agents.network import NetworkOutput
 from quantum_trader.train.distributed import Group
-from quantum_trader.train.tft_figures import Explained, Figures
-from quantum_trader.train.tft_loss import Loss, Targets
+from quantum_trader.train.network_figures import Explained, Figures
+from quantum_trader.train.network_loss import Loss, Targets
 
 _CLASSES = 3
 

@@ -14,8 +14,8 @@ from quantum_trader.agents.tft import TFT, TFTAgent, TFTConfig
 from quantum_trader.agents.tft.allocator import keep_freed_memory
 from quantum_trader.agents.tft.precision import autocast
 from quantum_trader.envs import REFERENCE_SCALER
-from quantum_trader.train.tft_config import TFTTrainConfig
-from quantum_trader.train.tft_trainer import TFTTrainer, epoch_rows
+from quantum_trader.train.network_config import NetworkTrainConfig
+from quantum_trader.train.network_trainer import NetworkTrainer, epoch_rows
 from tft_peers.cases import Case, Precision
 from tft_peers.data import Data
 from tft_peers.live import live
@@ -45,11 +45,11 @@ def training(data: Data, model: TFTConfig, case: Case) -> Steps:
     """The trainer's own step: gathering the batch, both passes, loss, figures, clipping, AdamW, average."""
     keep_freed_memory()
     torch.manual_seed(0)
-    trainer = TFTTrainer(
+    trainer = NetworkTrainer(
         data.rows,
         data.rows.subset(np.arange(1)),
         network=TFT(model),
-        config=TFTTrainConfig(batch_size=case.batch, precision=case.precision, device="cpu"),
+        config=NetworkTrainConfig(batch_size=case.batch, precision=case.precision, device="cpu"),
         class_weights=(1.0, 1.0, 1.0),
         return_scale=data.scale,
         checkpoint=Path("never-written.pt"),
@@ -59,7 +59,7 @@ def training(data: Data, model: TFTConfig, case: Case) -> Steps:
     batches = _batches(len(data.rows), case.batch)
 
     def steps() -> int:
-        # What `TFTTrainer.run` does for each batch; `run` itself would validate and write checkpoints too.
+        # What `NetworkTrainer.run` does for each batch; `run` itself would also validate and write files.
         trainer.train_batch(next(batches))
         return case.batch
 

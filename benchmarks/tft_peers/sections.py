@@ -9,9 +9,9 @@ from quantum_trader.agents.tft.attention import InterpretableAttention
 from quantum_trader.agents.tft.selection import VariableSelection
 from quantum_trader.train.dataset import PooledDataset
 from quantum_trader.train.ema import WeightAverage
+from quantum_trader.train.network_loss import NetworkLoss
+from quantum_trader.train.network_optimiser import Optimiser
 from quantum_trader.train.tally import Tally
-from quantum_trader.train.tft_loss import TFTLoss
-from quantum_trader.train.tft_optimiser import Optimiser
 from tft_peers.parts import Section
 
 SECTIONS = (
@@ -20,7 +20,7 @@ SECTIONS = (
     Section(part="LSTM", owner=nn.LSTM, method="forward"),
     Section(part="attention", owner=InterpretableAttention, method="forward"),
     Section(part="rest of the network", owner=TFT, method="forward"),
-    Section(part="loss, figures", owner=TFTLoss, method="__call__"),
+    Section(part="loss, figures", owner=NetworkLoss, method="__call__"),
     Section(part="loss, figures", owner=Tally, method="add"),
     Section(part="clipping, AdamW, average", owner=Optimiser, method="clip"),
     Section(part="clipping, AdamW, average", owner=Optimiser, method="step"),

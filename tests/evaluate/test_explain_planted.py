@@ -17,8 +17,8 @@ from quantum_trader.evaluate.explain import ExplainConfig, explain_rows
 from quantum_trader.evaluate.explanation import Explanation
 from quantum_trader.evaluate.one_prediction import explain_one
 from quantum_trader.train.dataset import PooledDataset
+from quantum_trader.train.network_config import NetworkTrainConfig
 from quantum_trader.train.tft import fit_tft
-from quantum_trader.train.tft_config import TFTTrainConfig
 
 FEATURE, STATIC = 5, 2
 BARS = slice(22, 28)
@@ -48,7 +48,7 @@ def fitted(windows: np.ndarray, context: np.ndarray, action: np.ndarray, epochs:
         parts[0],
         parts[1],
         model=tft_preset("tiny"),
-        training=TFTTrainConfig(
+        training=NetworkTrainConfig(
             epochs=epochs,
             learning_rate=3e-3,
             batch_size=32,

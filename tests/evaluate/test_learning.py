@@ -20,9 +20,9 @@ from quantum_trader.evaluate.run_config import MarketConfig, RunConfig
 from quantum_trader.evaluate.run_train import ask, cut_markets
 from quantum_trader.train import (
     DataConfig,
+    NetworkTrainConfig,
     PPOConfig,
     Prepared,
-    TFTTrainConfig,
     XGBoostConfig,
     encode_market,
     fit_ppo,
@@ -103,7 +103,7 @@ def test_tft_and_ppo_find_the_planted_edge(planted: Planted, tmp_path: Path) -> 
         prepared.train,
         prepared.validation,
         model=tft_preset("tiny"),
-        training=TFTTrainConfig(epochs=5, num_threads=1),
+        training=NetworkTrainConfig(epochs=5, num_threads=1),
         folder=tmp_path / "tft",
         work=tmp_path,
         scaler=prepared.scaler,
@@ -141,7 +141,7 @@ def test_a_random_walk_has_no_edge(tmp_path: Path) -> None:
         out=tmp_path,
         market=MarketConfig(data="random-walk", contract="binance-btc"),
         preset="tiny",
-        tft=TFTTrainConfig(epochs=2, num_threads=1),
+        tft=NetworkTrainConfig(epochs=2, num_threads=1),
         xgboost=XGBoostConfig(rounds=60, n_jobs=1),
         ppo=replace(PPOConfig(), total_steps=100_000, evaluations=6),
         coin_flips=20,

@@ -24,12 +24,12 @@ from quantum_trader.envs.synthetic import PlantedConfig, planted_bars
 from quantum_trader.train.data_config import DataConfig
 from quantum_trader.train.dataset import Batch, PooledDataset
 from quantum_trader.train.launch import Launch
+from quantum_trader.train.network_config import NetworkTrainConfig
+from quantum_trader.train.network_figures import EpochReport
 from quantum_trader.train.prepared import Prepared, prepare
 from quantum_trader.train.tft import fit_tft
-from quantum_trader.train.tft_config import TFTTrainConfig
-from quantum_trader.train.tft_figures import EpochReport
 
-TRAINING = TFTTrainConfig(
+TRAINING = NetworkTrainConfig(
     epochs=2,
     batch_size=64,
     max_samples=700,
@@ -52,7 +52,7 @@ def data() -> Prepared:
 def fit(
     prepared: Prepared,
     folder: Path,
-    training: TFTTrainConfig = TRAINING,
+    training: NetworkTrainConfig = TRAINING,
     *,
     dropout: float = 0.0,
     train: PooledDataset | None = None,

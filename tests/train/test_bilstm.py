@@ -17,12 +17,12 @@ from quantum_trader.envs.errors import TrainingError
 from quantum_trader.envs.files import file_sha256
 from quantum_trader.envs.synthetic import PlantedMarket
 from quantum_trader.train.bilstm import fit_bilstm
+from quantum_trader.train.network_config import NetworkTrainConfig
+from quantum_trader.train.network_figures import EpochReport
 from quantum_trader.train.prepared import Prepared
-from quantum_trader.train.tft_config import TFTTrainConfig
-from quantum_trader.train.tft_figures import EpochReport
 
 MODEL = replace(bilstm_preset("tiny"), dropout=0.1)
-TRAINING = TFTTrainConfig(
+TRAINING = NetworkTrainConfig(
     epochs=3,
     batch_size=32,
     max_samples=320,
@@ -36,7 +36,7 @@ WEIGHTS = Path("models") / "bilstm" / "weights.safetensors"
 
 
 def _fit(
-    data: Prepared, folder: Path, training: TFTTrainConfig = TRAINING, stop_after: int = 0
+    data: Prepared, folder: Path, training: NetworkTrainConfig = TRAINING, stop_after: int = 0
 ) -> BiLSTMAgent:
     """Fit into `folder`; with `stop_after` Ctrl-C is pressed after that epoch."""
 
@@ -70,7 +70,7 @@ def test_the_planted_cue_is_learnt(
 ) -> None:
     """On cue bars of the test slice, direction accuracy covers 0.7 of the way from a coin to the best
     possible."""
-    training = TFTTrainConfig(epochs=3, learning_rate=5e-3)
+    training = NetworkTrainConfig(epochs=3, learning_rate=5e-3)
     data = prepared_planted
     agent = fit_bilstm(
         data.train,

@@ -18,9 +18,9 @@ from quantum_trader.envs.presets import preset
 from quantum_trader.envs.synthetic import SyntheticConfig, synthetic_bars
 from quantum_trader.train.data_config import DataConfig
 from quantum_trader.train.mirrored import MirroredRows, turn_half
+from quantum_trader.train.network_config import NetworkTrainConfig
 from quantum_trader.train.prepared import Prepared, prepare
 from quantum_trader.train.tft import fit_tft
-from quantum_trader.train.tft_config import TFTTrainConfig
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,9 @@ def _leaning(data: Prepared, folder: Path, *, mirror: bool) -> float:
         data.train,
         data.validation,
         model=tft_preset("tiny"),
-        training=TFTTrainConfig(epochs=4, batch_size=32, learning_rate=3e-3, ema_decay=0.9, mirror=mirror),
+        training=NetworkTrainConfig(
+            epochs=4, batch_size=32, learning_rate=3e-3, ema_decay=0.9, mirror=mirror
+        ),
         folder=folder / "tft",
         work=folder,
         scaler=data.scaler,

@@ -12,8 +12,8 @@ from quantum_trader.agents.tft.config import tft_preset
 from quantum_trader.envs.order_windows import OrderConfig, order_windows
 from quantum_trader.envs.scaler import REFERENCE_SCALER
 from quantum_trader.train.dataset import PooledDataset
+from quantum_trader.train.network_config import NetworkTrainConfig
 from quantum_trader.train.tft import fit_tft
-from quantum_trader.train.tft_config import TFTTrainConfig
 
 
 @pytest.mark.slow
@@ -29,7 +29,7 @@ def test_the_order_of_events_is_learnt(tmp_path: Path) -> None:
         train,
         validation,
         model=tft_preset("small"),
-        training=TFTTrainConfig(epochs=5),
+        training=NetworkTrainConfig(epochs=5),
         folder=tmp_path / "tft",
         work=tmp_path,
         scaler=REFERENCE_SCALER,

@@ -29,15 +29,15 @@ from quantum_trader.train.dataset import Batch, PooledDataset
 from quantum_trader.train.interrupt import HeldInterrupt
 from quantum_trader.train.memory import explained_memory_errors
 from quantum_trader.train.network import undo_class_weights
+from quantum_trader.train.network_config import NetworkTrainConfig
+from quantum_trader.train.network_figures import EpochReport
+from quantum_trader.train.network_loss import NetworkLoss, Targets, pinball_loss
+from quantum_trader.train.network_trainer import epoch_rows
 from quantum_trader.train.prepared import Prepared, prepare
 from quantum_trader.train.tft import fit_tft
-from quantum_trader.train.tft_config import TFTTrainConfig
-from quantum_trader.train.tft_figures import EpochReport
-from quantum_trader.train.tft_loss import Targets, TFTLoss, pinball_loss
-from quantum_trader.train.tft_trainer import epoch_rows
 
 MODEL = replace(tft_preset("tiny"), dropout=0.1)
-TRAINING = TFTTrainConfig(
+TRAINING = NetworkTrainConfig(
     epochs=3,
     batch_size=32,
     max_samples=320,
@@ -60,7 +60,7 @@ def data() -> Prepared:
 def _fit(
     data: Prepared,
     folder: Path,
-    training: TFTTrainConfig = TRAINING,
+    training: NetworkTrainConfig = TRAINING,
     train: PooledDataset | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
 ) -> TFTAgent:
@@ -246,7 +246,7 @@ def test_loss_weighs_rows_and_classes() -> None:
     logits = torch.randn(3, 3)
     output = NetworkOutput(logits, torch.zeros(3, 1, 3), *(torch.zeros(3, 1) for _ in range(4)))
     targets = Targets(torch.tensor([0, 1, 2]), torch.zeros(3, 1), torch.tensor([1.0, 2.0, 3.0]))
-    loss = TFTLoss(
+    loss = NetworkLoss(
         quantiles=(0.1, 0.5, 0.9), class_weights=(1.0, 2.0, 0.0), quantile_weight=0.5, label_smoothing=0.0
     )
     each = -torch.log_softmax(logits, -1)[torch.arange(3), targets.action]

@@ -190,6 +190,6 @@ def test_settings_load_without_torch() -> None:
     """The network's and the training's settings are readable in a process that never imports torch."""
     code = (
         "import sys; import quantum_trader.agents.tft; import quantum_trader.agents.tft.config; "
-        "import quantum_trader.train.tft_config; assert 'torch' not in sys.modules"
+        "import quantum_trader.train.network_config; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -17,8 +17,8 @@ from quantum_trader.agents.validation_report import ValidationReport
 from quantum_trader.envs.actions import Action
 from quantum_trader.envs.config import to_plain
 from quantum_trader.envs.features import FEATURE_NAMES
-from quantum_trader.train.tft_figures import EpochReport, Explained, Figures
-from quantum_trader.train.tft_images import calibration_image, importance_image, reliability_image
+from quantum_trader.train.network_figures import EpochReport, Explained, Figures
+from quantum_trader.train.network_images import calibration_image, importance_image, reliability_image
 
 _RESOLUTION = 10_000
 _COMPARED = (
@@ -31,7 +31,7 @@ _COMPARED = (
 """Final figures that the table of hyper-parameters compares runs by."""
 
 
-class TFTLog:
+class NetworkLog:
     """Scalars while training runs; figures, histograms and pictures of validation rows after each epoch;
     at the end a line in the table of hyper-parameters.
 

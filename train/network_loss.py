@@ -1,4 +1,4 @@
-"""The TFT's loss: weighted cross entropy of the decision plus pinball loss of the return quantiles."""
+"""The networks' loss: weighted cross entropy of the decision plus pinball loss of the return quantiles."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Loss(NamedTuple):
     pinball: Tensor
 
 
-class TFTLoss:
+class NetworkLoss:
     """Cross entropy + `quantile_weight` x pinball, rows weighed by sample weight x class weight.
 
     Args:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from quantum_trader.agents.network import NetworkOutput
-from quantum_trader.train.tft_loss import Targets
+from quantum_trader.train.network_loss import Targets
 
 Floats32 = NDArray[np.float32]
 

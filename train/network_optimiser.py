@@ -1,4 +1,4 @@
-"""Optimiser and learning-rate schedule of the TFT."""
+"""Optimiser and learning-rate schedule of the networks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
-from quantum_trader.train.tft_config import TFTTrainConfig
+from quantum_trader.train.network_config import NetworkTrainConfig
 
 _PLATEAU_FACTOR = 0.5
 _BATCHED_KERNEL = "gate"
@@ -22,7 +22,7 @@ class Optimiser:
         steps_per_epoch: optimiser steps in an epoch.
     """
 
-    def __init__(self, model: nn.Module, config: TFTTrainConfig, *, steps_per_epoch: int) -> None:
+    def __init__(self, model: nn.Module, config: NetworkTrainConfig, *, steps_per_epoch: int) -> None:
         self._parameters = list(model.parameters())
         self._clip = config.grad_clip
         self.adam = AdamW(_groups(model, config.weight_decay), lr=config.learning_rate, fused=True)

@@ -1,4 +1,4 @@
-"""Settings of TFT training. Imports no torch, so that the command line starts at once."""
+"""Settings of network training. Imports no torch, so that the command line starts at once."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from quantum_trader.envs.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
-class TFTTrainConfig:
-    """How the TFT is fitted."""
+class NetworkTrainConfig:
+    """How a network is fitted."""
 
     epochs: int = 20
     """Most epochs of `samples_per_epoch` rows; early stopping usually ends sooner."""
@@ -73,7 +73,7 @@ class TFTTrainConfig:
         _require(0 <= self.ema_decay < 1, "ema_decay", "a number in [0, 1)", self.ema_decay)
         _require(0 <= self.label_smoothing < 1, "label_smoothing", "a number in [0, 1)", self.label_smoothing)
 
-    def deciding(self, processes: int = 1) -> TFTTrainConfig:
+    def deciding(self, processes: int = 1) -> NetworkTrainConfig:
         """The settings that decide how training goes on; those that may change in between are reset.
 
         Args:
@@ -91,4 +91,4 @@ class TFTTrainConfig:
 
 def _require(condition: bool, name: str, expected: str, found: object) -> None:
     if not condition:
-        raise ConfigError(f"TFTTrainConfig: {name}: expected {expected}, found {found}.")
+        raise ConfigError(f"NetworkTrainConfig: {name}: expected {expected}, found {found}.")

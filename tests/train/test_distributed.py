@@ -20,9 +20,9 @@ from quantum_trader.envs.errors import ConfigError, TrainingError
 from quantum_trader.serve.cli import main
 from quantum_trader.train.distributed import Group, OtherProcessError, processes
 from quantum_trader.train.launch import Launch, require_one_process
+from quantum_trader.train.network_config import NetworkTrainConfig
+from quantum_trader.train.network_figures import Explained
 from quantum_trader.train.tally import joined
-from quantum_trader.train.tft_config import TFTTrainConfig
-from quantum_trader.train.tft_figures import Explained
 
 from .shared_fit import TRAINING, data, figures, fit
 
@@ -200,7 +200,7 @@ def test_launch_is_read_from_torchruns_variables(monkeypatch: pytest.MonkeyPatch
 def test_settings_that_decide() -> None:
     """Device, threads and the number of processes may change between two parts of a training if a batch
     keeps its rows; anything else may not."""
-    config = TFTTrainConfig(batch_size=64)
+    config = NetworkTrainConfig(batch_size=64)
     moved = replace(config, batch_size=32, device="cpu", num_threads=2, checkpoint_every=7, distributed="off")
     assert moved.deciding(4) == config.deciding(2)
     assert config.deciding(1) != config.deciding(2)

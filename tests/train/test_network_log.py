@@ -18,11 +18,11 @@ from quantum_trader.agents.network import NetworkOutput
 from quantum_trader.agents.tft.config import tft_preset
 from quantum_trader.agents.validation_report import Reliability
 from quantum_trader.envs.features import FEATURE_NAMES
-from quantum_trader.train.tft_config import TFTTrainConfig
-from quantum_trader.train.tft_figures import EpochReport, Explained, Figures, Seen
-from quantum_trader.train.tft_images import calibration_image, importance_image, reliability_image
-from quantum_trader.train.tft_log import TFTLog
-from quantum_trader.train.tft_loss import Targets
+from quantum_trader.train.network_config import NetworkTrainConfig
+from quantum_trader.train.network_figures import EpochReport, Explained, Figures, Seen
+from quantum_trader.train.network_images import calibration_image, importance_image, reliability_image
+from quantum_trader.train.network_log import NetworkLog
+from quantum_trader.train.network_loss import Targets
 
 from ..agents.a_report import FOUND
 
@@ -80,7 +80,7 @@ def batch(rows: int, seed: int, *, importances: bool = True) -> tuple[NetworkOut
 
 def test_an_epoch_leaves_scalars_histograms_and_pictures(tmp_path: Path) -> None:
     """Losses, attention, importances and confidence are there, and the pictures can be decoded."""
-    with TFTLog(tmp_path) as log:
+    with NetworkLog(tmp_path) as log:
         log.batch(3, {"loss": 1.5})
         log.epoch(4, report(1), explained())
     found = events(tmp_path)
@@ -108,7 +108,7 @@ def test_an_epoch_leaves_scalars_histograms_and_pictures(tmp_path: Path) -> None
 )
 def test_what_a_network_lacks_is_left_out(tmp_path: Path, known: Explained, tags: set[str]) -> None:
     """A network without variable selection, or without attention, is logged with what it has."""
-    with TFTLog(tmp_path) as log:
+    with NetworkLog(tmp_path) as log:
         log.epoch(4, report(1), known)
     found = events(tmp_path)
     assert set(found.Tags()["histograms"]) == tags
@@ -141,12 +141,12 @@ def test_seen_gathers_batches() -> None:
 
 def test_the_outcome_is_in_the_run_itself(tmp_path: Path) -> None:
     """Hyper-parameters and final figures are in the run that has the curves, not in one of their own."""
-    with TFTLog(tmp_path) as log:
+    with NetworkLog(tmp_path) as log:
         log.epoch(4, report(1), Explained())
         log.outcome(
             4,
             model=tft_preset("tiny"),
-            training=TFTTrainConfig(learning_rate=0.002),
+            training=NetworkTrainConfig(learning_rate=0.002),
             metrics={"validation_log_loss": 1.06, "validation_skill": 0.01, "epochs": 3.0},
             report=FOUND,
         )
@@ -170,10 +170,10 @@ def test_the_outcome_is_in_the_run_itself(tmp_path: Path) -> None:
 
 def test_resuming_drops_only_what_is_done_again(tmp_path: Path) -> None:
     """The epoch that ended where training goes on stays in view; what came after it does not."""
-    with TFTLog(tmp_path) as log:
+    with NetworkLog(tmp_path) as log:
         log.epoch(10, report(1), Explained())
         log.batch(15, {"loss": 9.0})
-    with TFTLog(tmp_path, first_step=10) as log:
+    with NetworkLog(tmp_path, first_step=10) as log:
         log.batch(12, {"loss": 2.0})
         log.epoch(20, report(2), Explained())
     found = events(tmp_path)
@@ -196,7 +196,7 @@ def test_drawing_touches_no_global_state() -> None:
     """A process that draws never imports pyplot, which would pick a backend for all of it."""
     program = (
         "import sys, numpy as np\n"
-        "from quantum_trader.train.tft_images import reliability_image\n"
+        "from quantum_trader.train.network_images import reliability_image\n"
         "reliability_image(np.full((9, 3), 1 / 3), np.arange(9) % 3)\n"
         "print('matplotlib.pyplot' in sys.modules)\n"
     )

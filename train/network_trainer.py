@@ -1,4 +1,4 @@
-"""`TFTTrainer`: the training loop, from which it can be cut off and go on to the same numbers."""
+"""`NetworkTrainer`: the training loop, from which it can be cut off and go on to the same numbers."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from quantum_trader.train.forward import Forward
 from quantum_trader.train.interrupt import HeldInterrupt
 from quantum_trader.train.memory import explained_memory_errors, less_memory
 from quantum_trader.train.mirrored import MirroredRows, RowSource, turn_half
+from quantum_trader.train.network_config import NetworkTrainConfig
+from quantum_trader.train.network_figures import EpochReport, Explained, Figures, Seen
+from quantum_trader.train.network_log import NetworkLog
+from quantum_trader.train.network_loss import NetworkLoss
+from quantum_trader.train.network_optimiser import Optimiser
 from quantum_trader.train.progress import Progress
 from quantum_trader.train.tally import Tally, joined
-from quantum_trader.train.tft_config import TFTTrainConfig
-from quantum_trader.train.tft_figures import EpochReport, Explained, Figures, Seen
-from quantum_trader.train.tft_log import TFTLog
-from quantum_trader.train.tft_loss import TFTLoss
-from quantum_trader.train.tft_optimiser import Optimiser
 from quantum_trader.train.watch import FiniteWatch
 
 Rows = NDArray[np.int64]
@@ -44,7 +44,7 @@ _BATCHES_BETWEEN_LOOKS = 20
 """Figures are read, shown and logged this often: reading one makes a GPU wait, and processes meet for it."""
 
 
-class TFTTrainer(Generic[AnyNetwork]):
+class NetworkTrainer(Generic[AnyNetwork]):
     """Fits a network on `train`, keeps the averaged weights that do best on `validation`.
 
     The processes of a group share every batch and all go through the same weights; a batch then has
@@ -72,7 +72,7 @@ class TFTTrainer(Generic[AnyNetwork]):
         validation: PooledDataset,
         *,
         network: AnyNetwork,
-        config: TFTTrainConfig,
+        config: NetworkTrainConfig,
         class_weights: tuple[float, ...],
         return_scale: ReturnScale,
         checkpoint: Path,
@@ -101,7 +101,7 @@ class TFTTrainer(Generic[AnyNetwork]):
             self.average = WeightAverage(self.model, config.ema_decay)
         steps = math.ceil(self._batches / config.accumulate)
         self._optimiser = Optimiser(self.model, config, steps_per_epoch=steps)
-        self._loss = TFTLoss(
+        self._loss = NetworkLoss(
             quantiles=network.config.quantiles,
             class_weights=class_weights,
             quantile_weight=config.quantile_weight,
@@ -122,7 +122,7 @@ class TFTTrainer(Generic[AnyNetwork]):
 
     def run(
         self,
-        log: TFTLog | None,
+        log: NetworkLog | None,
         interrupt: HeldInterrupt,
         on_epoch: Callable[[EpochReport], None] | None = None,
     ) -> AnyNetwork:
@@ -149,7 +149,7 @@ class TFTTrainer(Generic[AnyNetwork]):
         best.load_state_dict(self._best_weights)
         return best.cpu()
 
-    def _train_epoch(self, log: TFTLog | None, interrupt: HeldInterrupt) -> float:
+    def _train_epoch(self, log: NetworkLog | None, interrupt: HeldInterrupt) -> float:
         """The rest of the epoch; returns samples per second."""
         config = self._config
         rows = epoch_rows(len(self._train), seed=config.seed, epoch=self.epoch)

@@ -104,7 +104,7 @@ class Hooked:
         return self._dataset.batch(rows)
 
 
-def interrupt() -> None:
+def press_ctrl_c() -> None:
     """Ctrl-C in this process."""
     os.kill(os.getpid(), signal.SIGINT)
 
@@ -115,7 +115,7 @@ def main(folder: Path) -> None:
     fit(prepared, folder / "plain")
     fit(prepared, folder / "whole", dropout=0.2)
     for name, dropout, who in (("cut", 0.2, 1), ("moved", 0.0, 0)):
-        train: Any = Hooked(prepared.train, 7, interrupt) if rank == who else prepared.train
+        train: Any = Hooked(prepared.train, 7, press_ctrl_c) if rank == who else prepared.train
         with suppress(KeyboardInterrupt):
             fit(prepared, folder / name, dropout=dropout, train=train)
             raise AssertionError("the training was not cut off")

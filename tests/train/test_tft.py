@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +23,7 @@ from quantum_trader.envs.presets import preset
 from quantum_trader.envs.synthetic import SyntheticConfig, synthetic_bars
 from quantum_trader.train.checkpoint import read_checkpoint, write_checkpoint
 from quantum_trader.train.data_config import DataConfig
-from quantum_trader.train.dataset import Batch, PooledDataset
+from quantum_trader.train.dataset import PooledDataset
 from quantum_trader.train.interrupt import HeldInterrupt
 from quantum_trader.train.memory import explained_memory_errors
 from quantum_trader.train.network import undo_class_weights
@@ -35,6 +33,8 @@ from quantum_trader.train.network_loss import NetworkLoss, Targets, pinball_loss
 from quantum_trader.train.network_trainer import epoch_rows
 from quantum_trader.train.prepared import Prepared, prepare
 from quantum_trader.train.tft import fit_tft
+
+from .shared_fit import Hooked, press_ctrl_c
 
 MODEL = replace(tft_preset("tiny"), dropout=0.1)
 TRAINING = NetworkTrainConfig(
@@ -85,32 +85,6 @@ def fitted(data: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class _Hooked:
-    """A dataset that does something at the n-th batch."""
-
-    def __init__(self, dataset: PooledDataset, at: int, action: Callable[[], None]) -> None:
-        self._dataset, self._left, self._action = dataset, at, action
-
-    def __len__(self) -> int:
-        return len(self._dataset)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._dataset, name)
-
-    def subset(self, rows: Any) -> Any:
-        return _Hooked(self._dataset.subset(rows), self._left, self._action)
-
-    def batch(self, rows: Any) -> Batch:
-        self._left -= 1
-        if self._left == 0:
-            self._action()
-        return self._dataset.batch(rows)
-
-
-def _press_ctrl_c() -> None:
-    os.kill(os.getpid(), signal.SIGINT)
-
-
 def _crash() -> None:
     raise OSError("the machine went away")
 
@@ -132,10 +106,10 @@ def test_resumed_training_ends_at_the_same_numbers(
     data: Prepared, fitted: Path, tmp_path: Path, at: int, error: str
 ) -> None:
     """Cut off in mid-epoch by Ctrl-C or a crash, training goes on to the very same weights."""
-    action, expected = (_press_ctrl_c, KeyboardInterrupt) if error == "interrupt" else (_crash, OSError)
+    action, expected = (press_ctrl_c, KeyboardInterrupt) if error == "interrupt" else (_crash, OSError)
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(expected):
-        _fit(data, tmp_path, train=_Hooked(data.train, at, action))  # type: ignore[arg-type]
+        _fit(data, tmp_path, train=Hooked(data.train, at, action))  # type: ignore[arg-type]
     assert signal.getsignal(signal.SIGINT) is handler
     assert not (tmp_path / "models").exists()
     _fit(data, tmp_path)
@@ -146,7 +120,7 @@ def test_resumed_training_ends_at_the_same_numbers(
 
 def test_ctrl_c_during_validation_is_resumed(data: Prepared, fitted: Path, tmp_path: Path) -> None:
     """Ctrl-C that comes with an epoch's last batch stops after a checkpoint, and nothing is lost."""
-    hooked = _Hooked(data.validation, 2, _press_ctrl_c)
+    hooked = Hooked(data.validation, 2, press_ctrl_c)
     interrupted = replace(data, validation=hooked)  # type: ignore[arg-type]
     with pytest.raises(KeyboardInterrupt):
         _fit(interrupted, tmp_path)
@@ -294,7 +268,7 @@ def test_held_interrupt() -> None:
     def press(times: int) -> None:
         with HeldInterrupt() as interrupt:
             for _ in range(times):
-                _press_ctrl_c()
+                press_ctrl_c()
                 interrupts.append(interrupt.requested)
 
     with pytest.raises(KeyboardInterrupt):

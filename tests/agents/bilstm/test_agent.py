@@ -20,15 +20,15 @@ from quantum_trader.agents.bilstm.network import BiLSTM
 from quantum_trader.agents.calibration import Calibration
 from quantum_trader.agents.folder import FORMAT_VERSION, MANIFEST, Provenance
 from quantum_trader.agents.network_agent import WEIGHTS
-from quantum_trader.agents.signals import ModelInputs
 from quantum_trader.agents.tft.agent import TFTAgent
 from quantum_trader.agents.tft.scaling import ReturnScale
 from quantum_trader.envs.actions import Action
-from quantum_trader.envs.context import CONTEXT_SIZE, HORIZONS
+from quantum_trader.envs.context import HORIZONS
 from quantum_trader.envs.errors import ConfigError, ModelFolderError
 from quantum_trader.envs.sample import sample_bars
 from quantum_trader.envs.scaler import REFERENCE_SCALER
 
+from ..random_inputs import random_inputs
 from ..tiny_tft import tiny_tft
 
 
@@ -46,17 +46,9 @@ def _agent(temperature: float = 2.0) -> BiLSTMAgent:
     )
 
 
-def _inputs(rows: int) -> ModelInputs:
-    rng = np.random.default_rng(rows)
-    return ModelInputs(
-        windows=rng.standard_normal((rows, 60, 14)).astype(np.float32),
-        context=rng.standard_normal((rows, CONTEXT_SIZE)).astype(np.float32),
-    )
-
-
 def test_answers_are_complete_and_ordered() -> None:
     """Probabilities and attention sum to 1, quantiles ascend, importances are None, beyond one chunk too."""
-    signals = _agent().signals(_inputs(200))
+    signals = _agent().signals(random_inputs(200))
     assert signals.quantiles is not None
     assert signals.attention is not None
     assert signals.importances is None
@@ -70,7 +62,7 @@ def test_answers_are_complete_and_ordered() -> None:
 
 def test_encode_and_answer_make_up_the_signals() -> None:
     """Signals are the heads' answer to one encoder pass, and the embedding comes from that pass."""
-    agent, inputs = _agent(), _inputs(5)
+    agent, inputs = _agent(), random_inputs(5)
     encoded = agent.encode(inputs)
     signals, embedding = agent.signals_and_embedding(inputs)
     np.testing.assert_array_equal(agent.answer(encoded).probabilities, signals.probabilities)
@@ -80,7 +72,7 @@ def test_encode_and_answer_make_up_the_signals() -> None:
 
 def test_the_temperature_counts() -> None:
     """At temperature 2 the odds are the square root of those at 1."""
-    plain, flat = _agent(1.0).signals(_inputs(20)), _agent(2.0).signals(_inputs(20))
+    plain, flat = _agent(1.0).signals(random_inputs(20)), _agent(2.0).signals(random_inputs(20))
     odds = plain.probabilities[:, 1] / plain.probabilities[:, 0]
     np.testing.assert_allclose(flat.probabilities[:, 1] / flat.probabilities[:, 0], np.sqrt(odds), rtol=1e-4)
 
@@ -90,7 +82,7 @@ def test_a_bad_number_stays_visible(precision: str, tmp_path: Path) -> None:
     """NaN or infinity in one row makes that row's answer NaN and no other's, in either precision."""
     _agent().save(tmp_path / "bilstm")
     agent = BiLSTMAgent.load(tmp_path / "bilstm", precision=precision)  # type: ignore[arg-type]
-    inputs = _inputs(4)
+    inputs = random_inputs(4)
     inputs.windows[1, 0, 0] = np.inf
     inputs.windows[2, 30, 7] = np.nan
     probabilities = agent.signals(inputs).probabilities
@@ -100,7 +92,7 @@ def test_a_bad_number_stays_visible(precision: str, tmp_path: Path) -> None:
 
 def test_bfloat16_stays_close(tmp_path: Path) -> None:
     """In bfloat16 the answers differ from those in float32 by rounding only."""
-    agent, inputs = _agent(), _inputs(50)
+    agent, inputs = _agent(), random_inputs(50)
     agent.save(tmp_path / "bilstm")
     rounded = BiLSTMAgent.load(tmp_path / "bilstm", precision="bf16").signals(inputs)
     np.testing.assert_allclose(rounded.probabilities, agent.signals(inputs).probabilities, atol=0.02)
@@ -108,14 +100,14 @@ def test_bfloat16_stays_close(tmp_path: Path) -> None:
 
 def test_wrong_shapes_are_named() -> None:
     """Inputs of another shape are an error that names the BiLSTM, what it expects and what it found."""
-    inputs = _inputs(2)
+    inputs = random_inputs(2)
     with pytest.raises(ConfigError, match=r"^The BiLSTM expects windows \[B, 60, 14\].*\[2, 59, 14\]"):
         _agent().signals(replace(inputs, windows=inputs.windows[:, 1:]))
 
 
 def test_loads_equal_in_another_process(tmp_path: Path) -> None:
     """A saved agent answers with the same bits in a fresh process."""
-    agent, inputs = _agent(), _inputs(3)
+    agent, inputs = _agent(), random_inputs(3)
     agent.save(tmp_path / "bilstm")
     np.savez(tmp_path / "inputs.npz", windows=inputs.windows, context=inputs.context)
     code = f"""

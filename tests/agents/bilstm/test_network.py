@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from quantum_trader.agents.bilstm.config import BiLSTMConfig, bilstm_preset
+from quantum_trader.agents.bilstm.config import bilstm_preset
 from quantum_trader.agents.bilstm.network import BiLSTM, BiLSTMLayer
-from quantum_trader.agents.network import NetworkOutput, parameter_count
+from quantum_trader.agents.network import parameter_count
 from quantum_trader.envs.actions import Action
 from quantum_trader.envs.errors import ConfigError
+
+from ..random_inputs import answer, random_tensors
 
 TINY = bilstm_preset("tiny")
 
@@ -30,23 +32,13 @@ def _seeded() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def _inputs(rows: int, config: BiLSTMConfig = TINY) -> tuple[Tensor, Tensor]:
-    return torch.randn(rows, config.window, config.features), torch.randn(rows, config.context_size)
-
-
-def _answer(model: BiLSTM, windows: Tensor, context: Tensor) -> NetworkOutput:
-    with torch.inference_mode():
-        output: NetworkOutput = model.eval()(windows, context)
-    return output
-
-
 def test_presets_have_the_stated_size() -> None:
     """The presets' documented parameter counts hold, and their answers have the documented shapes."""
     for name, millions in (("paper", 2.57), ("small", 0.65), ("tiny", 0.01)):
         config = bilstm_preset(name)  # type: ignore[arg-type]
         model = BiLSTM(config)
         assert round(parameter_count(model) / 1e6, 2) == millions
-        output = _answer(model, *_inputs(3, config))
+        output = answer(model, *random_tensors(3, config))
         assert output.logits.shape == (3, len(Action))
         assert output.quantiles.shape == (3, len(config.horizons), 3)
         assert output.attention.shape == (3, 60)
@@ -57,7 +49,7 @@ def test_presets_have_the_stated_size() -> None:
 
 def test_attention_is_a_share_and_quantiles_ascend() -> None:
     """Attention over the bars is positive and sums to 1; Q10 <= Q50 <= Q90."""
-    output = _answer(BiLSTM(TINY), *_inputs(5))
+    output = answer(BiLSTM(TINY), *random_tensors(5, TINY))
     assert bool((output.attention > 0).all())
     torch.testing.assert_close(output.attention.sum(-1), torch.ones(5))
     assert bool((output.quantiles.diff(dim=-1) >= 0).all())
@@ -66,7 +58,7 @@ def test_attention_is_a_share_and_quantiles_ascend() -> None:
 def test_gradients_reach_every_parameter() -> None:
     """No block is cut off from the loss."""
     model = BiLSTM(replace(TINY, dropout=0.1, layers=2))
-    output = model(*_inputs(8))
+    output = model(*random_tensors(8, TINY))
     (output.logits[:, 0].sum() + output.quantiles.square().sum()).backward()
     silent = [
         name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()
@@ -77,7 +69,7 @@ def test_gradients_reach_every_parameter() -> None:
 @pytest.mark.parametrize("part", ["static", "calendar", "oldest bar", "newest bar"])
 def test_every_input_counts(part: str) -> None:
     """Static numbers, the calendar ahead, the oldest and the newest bar all change the decision."""
-    model, (windows, context) = BiLSTM(TINY), _inputs(4)
+    model, (windows, context) = BiLSTM(TINY), random_tensors(4, TINY)
     changed_windows, changed_context = windows.clone(), context.clone()
     if part == "static":
         changed_context[:, : TINY.static] = 0.0
@@ -85,18 +77,18 @@ def test_every_input_counts(part: str) -> None:
         changed_context[:, TINY.static :] = 0.0
     else:
         changed_windows[:, 0 if part == "oldest bar" else -1] = 0.0
-    before, after = _answer(model, windows, context), _answer(model, changed_windows, changed_context)
+    before, after = answer(model, windows, context), answer(model, changed_windows, changed_context)
     assert not torch.allclose(before.logits, after.logits, atol=1e-6)
 
 
 @pytest.mark.parametrize("horizon", range(len(TINY.horizons)))
 def test_a_calendar_reaches_its_own_horizon_only(horizon: int) -> None:
     """Horizon h answers by the calendar of horizon h; the decision is read from the decision horizon."""
-    model, (windows, context) = BiLSTM(TINY), _inputs(4)
+    model, (windows, context) = BiLSTM(TINY), random_tensors(4, TINY)
     first = TINY.static + horizon * TINY.calendar
     changed = context.clone()
     changed[:, first : first + TINY.calendar] += 1.0
-    before, after = _answer(model, windows, context), _answer(model, windows, changed)
+    before, after = answer(model, windows, context), answer(model, windows, changed)
     moved = (before.quantiles - after.quantiles).abs().amax(dim=(0, 2)) > 1e-6
     assert moved.tolist() == [index == horizon for index in range(len(TINY.horizons))]
     assert torch.equal(before.logits, after.logits) == (horizon != TINY.decision)
@@ -104,9 +96,9 @@ def test_a_calendar_reaches_its_own_horizon_only(horizon: int) -> None:
 
 def test_rows_do_not_touch_each_other() -> None:
     """A row's answer is the same alone and in a batch."""
-    model, (windows, context) = BiLSTM(TINY), _inputs(6)
-    whole = _answer(model, windows, context)
-    alone = _answer(model, windows[2:3], context[2:3])
+    model, (windows, context) = BiLSTM(TINY), random_tensors(6, TINY)
+    whole = answer(model, windows, context)
+    alone = answer(model, windows[2:3], context[2:3])
     torch.testing.assert_close(alone.logits, whole.logits[2:3], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(alone.quantiles, whole.quantiles[2:3], rtol=1e-5, atol=1e-5)
 
@@ -127,13 +119,13 @@ def test_a_layer_reads_in_both_directions() -> None:
 
 def test_dropout_draws_one_mask_for_all_bars() -> None:
     """With dropout a training pass differs from the next, and an evaluation pass does not."""
-    model, inputs = BiLSTM(replace(TINY, dropout=0.5)), _inputs(4)
+    model, inputs = BiLSTM(replace(TINY, dropout=0.5)), random_tensors(4, TINY)
     model.train()
     assert not torch.equal(model(*inputs).logits, model(*inputs).logits)
     masked = model.encoder.layers[0].dropout(torch.ones(2, 60, 32))
     assert bool((masked == masked[:, :1]).all())
     assert bool((masked == 0).any())
-    torch.testing.assert_close(_answer(model, *inputs).logits, _answer(model, *inputs).logits)
+    torch.testing.assert_close(answer(model, *inputs).logits, answer(model, *inputs).logits)
 
 
 def test_bad_shapes_of_network_are_refused() -> None:
@@ -180,6 +172,6 @@ def test_learns_the_order_of_events() -> None:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
     windows, context, labels = _spikes(1_000, seed=2)
-    answers = _answer(model, windows, context).logits.argmax(-1)
+    answers = answer(model, windows, context).logits.argmax(-1)
     moved = labels != Action.HOLD
     assert float((answers[moved] == labels[moved]).float().mean()) > 0.75

@@ -16,16 +16,17 @@ from safetensors.torch import load_file, save_file
 from quantum_trader.agents.calibration import Calibration
 from quantum_trader.agents.folder import Provenance
 from quantum_trader.agents.network_agent import WEIGHTS
-from quantum_trader.agents.signals import ModelInputs
 from quantum_trader.agents.tft.agent import TFTAgent
 from quantum_trader.agents.tft.config import tft_preset
 from quantum_trader.agents.tft.model import TFT
 from quantum_trader.agents.tft.scaling import ReturnScale, fit_return_scale
 from quantum_trader.agents.tft.weights import read_weights
-from quantum_trader.envs.context import CONTEXT_SIZE, HORIZONS
+from quantum_trader.envs.context import HORIZONS
 from quantum_trader.envs.errors import ConfigError, ModelFolderError
 from quantum_trader.envs.files import file_sha256
 from quantum_trader.envs.scaler import REFERENCE_SCALER
+
+from ..random_inputs import random_inputs
 
 TINY = tft_preset("tiny")
 
@@ -43,17 +44,9 @@ def _agent(temperature: float = 2.0) -> TFTAgent:
     )
 
 
-def _inputs(rows: int) -> ModelInputs:
-    rng = np.random.default_rng(rows)
-    return ModelInputs(
-        windows=rng.standard_normal((rows, 60, 14)).astype(np.float32),
-        context=rng.standard_normal((rows, CONTEXT_SIZE)).astype(np.float32),
-    )
-
-
 def test_answers_are_complete_and_ordered() -> None:
     """Probabilities, attention and importances sum to 1, quantiles ascend, for batches beyond one chunk."""
-    signals = _agent().signals(_inputs(300))
+    signals = _agent().signals(random_inputs(300))
     assert signals.quantiles is not None
     assert signals.attention is not None
     assert signals.importances is not None
@@ -67,7 +60,7 @@ def test_answers_are_complete_and_ordered() -> None:
 
 def test_one_pass_serves_signals_and_embedding() -> None:
     """Signals, embedding, and both at once come from the same numbers."""
-    agent, inputs = _agent(), _inputs(5)
+    agent, inputs = _agent(), random_inputs(5)
     signals, embedding = agent.signals_and_embedding(inputs)
     np.testing.assert_array_equal(signals.probabilities, agent.signals(inputs).probabilities)
     np.testing.assert_array_equal(embedding, agent.embed(inputs))
@@ -76,7 +69,7 @@ def test_one_pass_serves_signals_and_embedding() -> None:
 
 def test_temperature_flattens() -> None:
     """A temperature above 1 takes the square root of the odds at 2, and keeps the most probable action."""
-    plain, flat = _agent(1.0).signals(_inputs(20)), _agent(2.0).signals(_inputs(20))
+    plain, flat = _agent(1.0).signals(random_inputs(20)), _agent(2.0).signals(random_inputs(20))
     np.testing.assert_array_equal(plain.actions, flat.actions)
     odds = plain.probabilities[:, 1] / plain.probabilities[:, 0]
     np.testing.assert_allclose(flat.probabilities[:, 1] / flat.probabilities[:, 0], np.sqrt(odds), rtol=1e-4)
@@ -84,7 +77,7 @@ def test_temperature_flattens() -> None:
 
 def test_not_a_number_stays_visible() -> None:
     """A NaN in one row makes that row's answer NaN and no other's."""
-    inputs = _inputs(4)
+    inputs = random_inputs(4)
     inputs.windows[2, 30, 7] = np.nan
     probabilities = _agent().signals(inputs).probabilities
     assert np.isnan(probabilities[2]).all()
@@ -93,7 +86,7 @@ def test_not_a_number_stays_visible() -> None:
 
 def test_wrong_shapes_are_named() -> None:
     """Inputs of another shape are a `ConfigError` that names what was expected and found."""
-    inputs = _inputs(2)
+    inputs = random_inputs(2)
     with pytest.raises(ConfigError, match=r"\[B, 60, 14\].*\[2, 59, 14\]"):
         _agent().signals(replace(inputs, windows=inputs.windows[:, 1:]))
 
@@ -101,7 +94,7 @@ def test_wrong_shapes_are_named() -> None:
 def test_threads_are_restored() -> None:
     """A call leaves torch's number of threads as it was."""
     before = torch.get_num_threads()
-    _agent().signals(_inputs(2))
+    _agent().signals(random_inputs(2))
     assert torch.get_num_threads() == before
 
 
@@ -122,7 +115,7 @@ def test_return_scale_turns_returns_into_units() -> None:
 
 def test_loads_equal_in_another_process(tmp_path: Path) -> None:
     """A saved agent answers with the same bits in a fresh process."""
-    agent, inputs = _agent(), _inputs(3)
+    agent, inputs = _agent(), random_inputs(3)
     agent.save(tmp_path / "tft")
     np.savez(tmp_path / "inputs.npz", windows=inputs.windows, context=inputs.context)
     code = f"""

@@ -12,12 +12,14 @@ from hypothesis import given, settings, strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from quantum_trader.agents.network import NetworkOutput, parameter_count
-from quantum_trader.agents.tft.config import TFTConfig, tft_preset
+from quantum_trader.agents.network import parameter_count
+from quantum_trader.agents.tft.config import tft_preset
 from quantum_trader.agents.tft.heads import QuantileHead
 from quantum_trader.agents.tft.model import TFT
 from quantum_trader.envs.actions import Action
 from quantum_trader.envs.errors import ConfigError
+
+from ..random_inputs import answer, random_tensors
 
 TINY = tft_preset("tiny")
 
@@ -32,23 +34,13 @@ def _seeded() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def _inputs(rows: int, config: TFTConfig = TINY) -> tuple[Tensor, Tensor]:
-    return torch.randn(rows, config.window, config.features), torch.randn(rows, config.context_size)
-
-
-def _answer(model: TFT, windows: Tensor, context: Tensor) -> NetworkOutput:
-    with torch.inference_mode():
-        output: NetworkOutput = model.eval()(windows, context)
-    return output
-
-
 def test_presets_have_the_stated_size() -> None:
     """The presets' documented parameter counts hold, and their answers have the documented shapes."""
     for name, millions in (("paper", 2.56), ("small", 0.65), ("tiny", 0.03)):
         config = tft_preset(name)  # type: ignore[arg-type]
         model = TFT(config)
         assert round(parameter_count(model) / 1e6, 2) == millions
-        output = _answer(model, *_inputs(3, config))
+        output = answer(model, *random_tensors(3, config))
         assert output.logits.shape == (3, len(Action))
         assert output.quantiles.shape == (3, len(config.horizons), 3)
         assert output.attention.shape == (3, 60)
@@ -59,7 +51,7 @@ def test_presets_have_the_stated_size() -> None:
 
 def test_explanations_are_shares() -> None:
     """Attention over the bars and selection weights of every step are positive and sum to 1."""
-    output = _answer(TFT(TINY), *_inputs(5))
+    output = answer(TFT(TINY), *random_tensors(5, TINY))
     for weights in (output.attention, output.importances, output.static_importances):
         assert bool((weights > 0).all())
         torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:-1]))
@@ -81,7 +73,7 @@ def test_quantiles_never_cross(scale: float, shift: float, seed: int) -> None:
 def test_gradients_reach_every_parameter() -> None:
     """No block is cut off from the loss."""
     model = TFT(replace(TINY, dropout=0.1, lstm_layers=2))
-    output = model(*_inputs(8))
+    output = model(*random_tensors(8, TINY))
     (output.logits[:, 0].sum() + output.quantiles.square().sum()).backward()
     silent = [
         name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()
@@ -92,7 +84,7 @@ def test_gradients_reach_every_parameter() -> None:
 @pytest.mark.parametrize("part", ["static", "calendar", "oldest bar"])
 def test_every_input_counts(part: str) -> None:
     """Static numbers, the calendar ahead and the oldest bar of the window all change the answer."""
-    model, (windows, context) = TFT(TINY), _inputs(4)
+    model, (windows, context) = TFT(TINY), random_tensors(4, TINY)
     changed_windows, changed_context = windows.clone(), context.clone()
     if part == "static":
         changed_context[:, : TINY.static] = 0.0
@@ -100,39 +92,39 @@ def test_every_input_counts(part: str) -> None:
         changed_context[:, TINY.static :] = 0.0
     else:
         changed_windows[:, 0] = 0.0
-    before, after = _answer(model, windows, context), _answer(model, changed_windows, changed_context)
+    before, after = answer(model, windows, context), answer(model, changed_windows, changed_context)
     assert not torch.allclose(before.logits, after.logits, atol=1e-6)
 
 
 def test_horizons_see_no_later_calendar() -> None:
     """A horizon's quantiles depend on its own and earlier calendar only, in the order of the horizons."""
-    model, (windows, context) = TFT(TINY), _inputs(4)
+    model, (windows, context) = TFT(TINY), random_tensors(4, TINY)
     later = context.clone()
     later[:, -TINY.calendar :] += 1.0
-    before, after = _answer(model, windows, context), _answer(model, windows, later)
+    before, after = answer(model, windows, context), answer(model, windows, later)
     torch.testing.assert_close(before.quantiles[:, :-1], after.quantiles[:, :-1])
     assert not torch.allclose(before.quantiles[:, -1], after.quantiles[:, -1])
 
 
 def test_rows_do_not_touch_each_other() -> None:
     """A row's answer is the same alone and in a batch."""
-    model, (windows, context) = TFT(TINY), _inputs(6)
-    whole = _answer(model, windows, context)
-    alone = _answer(model, windows[2:3], context[2:3])
+    model, (windows, context) = TFT(TINY), random_tensors(6, TINY)
+    whole = answer(model, windows, context)
+    alone = answer(model, windows[2:3], context[2:3])
     torch.testing.assert_close(alone.logits, whole.logits[2:3], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(alone.embedding, whole.embedding[2:3], rtol=1e-5, atol=1e-5)
 
 
 def test_overfits_a_few_rows() -> None:
     """64 rows of noise with random labels are learnt by heart within seconds."""
-    model, (windows, context) = TFT(replace(TINY, hidden=32, lstm_hidden=32)), _inputs(64)
+    model, (windows, context) = TFT(replace(TINY, hidden=32, lstm_hidden=32)), random_tensors(64, TINY)
     labels = torch.randint(0, 3, (64,))
     optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
     for _ in range(80):
         optimiser.zero_grad()
         functional.cross_entropy(model(windows, context).logits, labels).backward()
         optimiser.step()
-    assert float((_answer(model, windows, context).logits.argmax(-1) == labels).float().mean()) > 0.98
+    assert float((answer(model, windows, context).logits.argmax(-1) == labels).float().mean()) > 0.98
 
 
 def test_bad_shapes_of_network_are_refused() -> None:
@@ -175,6 +167,6 @@ def test_learns_the_order_of_events() -> None:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
     windows, context, labels = _spikes(1_000, seed=2)
-    answers = _answer(model, windows, context).logits.argmax(-1)
+    answers = answer(model, windows, context).logits.argmax(-1)
     moved = labels != Action.HOLD
     assert float((answers[moved] == labels[moved]).float().mean()) > 0.75

@@ -143,8 +143,8 @@ def _learn(model: PPO, monitor: TrainingMonitor, steps: int, log: Path) -> None:
     try:
         with Progress("ppo", total=total, unit="steps", start=model.num_timesteps) as monitor.progress:
             model.learn(steps, callback=monitor, reset_num_timesteps=False)
-    except ValueError:
-        # What torch raises for probabilities that are not numbers.
+    except (ValueError, RuntimeError):
+        # What torch raises for probabilities that are not numbers, with and without checks of its own.
         refuse_broken_weights(model)
         raise
     finally:

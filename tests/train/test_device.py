@@ -18,7 +18,7 @@ from quantum_trader.train.memory import explained_memory_errors
 from quantum_trader.train.prepared import Prepared
 from quantum_trader.train.watch import FiniteWatch
 
-from .shared_fit import TRAINING, Hooked, data, figures, fit, interrupt
+from .shared_fit import TRAINING, Hooked, data, figures, fit, press_ctrl_c
 
 CPU = torch.device("cpu")
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
@@ -160,7 +160,7 @@ def test_a_gpu_learns_what_the_cpu_learns(prepared: Prepared, tmp_path: Path) ->
 @pytest.mark.parametrize(("first", "second"), [("cuda", "cpu"), ("cpu", "cuda"), ("cuda", "cuda")])
 def test_training_moves_between_devices(prepared: Prepared, tmp_path: Path, first: Any, second: Any) -> None:
     """A training that was cut off on one device goes on, in bfloat16 and with dropout, on the other."""
-    train: Any = Hooked(prepared.train, 4, interrupt)
+    train: Any = Hooked(prepared.train, 4, press_ctrl_c)
     training = replace(TRAINING, precision="auto")
     state = torch.cuda.get_rng_state()
     with pytest.raises(KeyboardInterrupt):

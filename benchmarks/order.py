@@ -46,6 +46,8 @@ class Options:
     """Size of the networks."""
     epochs: int = 7
     """Passes over the training windows."""
+    learning_rate: float = 5e-4
+    """AdamW step size; with 1e-3, the default elsewhere, one seed of three learns nothing."""
     json: Path | None = None
     """Where to write the figures besides printing them."""
 
@@ -118,7 +120,9 @@ def _network(
             train,
             validation,
             model=model,
-            training=NetworkTrainConfig(epochs=options.epochs, seed=seed),
+            training=NetworkTrainConfig(
+                epochs=options.epochs, learning_rate=options.learning_rate, seed=seed
+            ),
             folder=Path(folder) / kind.name,
             work=Path(folder),
             scaler=REFERENCE_SCALER,

@@ -29,7 +29,7 @@ def test_the_order_of_events_is_learnt(tmp_path: Path) -> None:
         train,
         validation,
         model=tft_preset("small"),
-        training=NetworkTrainConfig(epochs=5),
+        training=NetworkTrainConfig(epochs=5, learning_rate=5e-4),
         folder=tmp_path / "tft",
         work=tmp_path,
         scaler=REFERENCE_SCALER,

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from quantum_trader.agents.logistic import LogisticAgent as LogisticAgent
     from quantum_trader.agents.network import EncoderOutput as EncoderOutput, NetworkOutput as NetworkOutput
     from quantum_trader.agents.network_agent import Encoded as Encoded, NetworkAgent as NetworkAgent
-    from quantum_trader.agents.ppo_agent import PPOAgent as PPOAgent
+    from quantum_trader.agents.policy_agent import PolicyAgent as PolicyAgent
     from quantum_trader.agents.signals import Agent as Agent, ModelInputs as ModelInputs, Signals as Signals
     from quantum_trader.agents.tft.agent import TFTAgent as TFTAgent
     from quantum_trader.agents.xgboost_agent import XGBoostAgent as XGBoostAgent
@@ -53,7 +53,7 @@ _MODULES = {
     "Decision": "decision",
     "Decisions": "decision",
     "GateSettings": "arbiter_settings",
-    "PPOAgent": "ppo_agent",
+    "PolicyAgent": "policy_agent",
     "Signal": "live",
     "SignalMeta": "live",
     "Vote": "decision",

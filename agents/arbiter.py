@@ -25,7 +25,8 @@ from quantum_trader.envs.contract import FuturesContract
 from quantum_trader.envs.scaler import FeatureScaler
 
 if TYPE_CHECKING:
-    from quantum_trader.agents.ppo_agent import PPOAgent
+    from quantum_trader.agents.network_agent import Encoded
+    from quantum_trader.agents.policy_agent import PolicyAgent
     from quantum_trader.agents.tft.agent import TFTAgent
 
 Floats32 = NDArray[np.float32]
@@ -66,7 +67,7 @@ class Arbiter:
         self,
         *,
         tft: TFTAgent | None,
-        ppo: PPOAgent | None,
+        ppo: PolicyAgent | None,
         fallback: Agent | None,
         settings: ArbiterSettings,
         scaler: FeatureScaler,
@@ -162,7 +163,8 @@ class Arbiter:
     def _consult(self, inputs: ModelInputs) -> _Primary:
         """One encoder pass for both; rows out of distribution are not theirs to judge."""
         assert self.tft is not None
-        signals, embedding = self.tft.signals_and_embedding(inputs)
+        encoded = self.tft.encode(inputs)
+        signals = self.tft.answer(encoded)
         strange = self._out_of_distribution(inputs)
         failure = "out of distribution" if strange.any() else ""
         if not np.isfinite(signals.probabilities[~strange]).all():
@@ -176,7 +178,7 @@ class Arbiter:
         )
         alone = replace(alone, probabilities=alone.without(strange))
         votes = {"tft": signals.probabilities}
-        policy = self._ask_policy(embedding, inputs)
+        policy = self._ask_policy(inputs, encoded, self.tft)
         if policy is None:
             return _Primary(opinions=(alone,), votes=votes, explanation=signals)
         weights = (settings.tft_weight, settings.ppo_weight)
@@ -185,11 +187,11 @@ class Arbiter:
         both = replace(both, probabilities=both.without(strange))
         return _Primary(opinions=(both, alone), votes=votes | {"ppo": policy}, explanation=signals)
 
-    def _ask_policy(self, embedding: Floats32, inputs: ModelInputs) -> Floats32 | None:
+    def _ask_policy(self, inputs: ModelInputs, encoded: Encoded, by: TFTAgent) -> Floats32 | None:
         if self.ppo is None:
             return None
         try:
-            return self.ppo.probabilities(embedding, inputs.account)
+            return self.ppo.vote(inputs, encoded, by)
         except Exception:
             _log.exception("the PPO policy failed; the TFT decides alone")
             return None

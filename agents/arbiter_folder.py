@@ -17,7 +17,7 @@ from quantum_trader.envs.files import json_sha256
 from quantum_trader.envs.scaler import REFERENCE_SCALER, FeatureScaler
 
 if TYPE_CHECKING:
-    from quantum_trader.agents.ppo_agent import PPOAgent
+    from quantum_trader.agents.policy_agent import PolicyAgent
     from quantum_trader.agents.tft.agent import TFTAgent
     from quantum_trader.agents.xgboost_agent import XGBoostAgent
 
@@ -126,10 +126,10 @@ def _load_tft(path: Path) -> TFTAgent:
     return TFTAgent.load(path)
 
 
-def _load_ppo(path: Path, tft: TFTAgent | None) -> PPOAgent:
-    from quantum_trader.agents.ppo_agent import PPOAgent
+def _load_ppo(path: Path, tft: TFTAgent | None) -> PolicyAgent:
+    from quantum_trader.agents.policy_agent import PolicyAgent
 
-    return PPOAgent.load(path, tft=tft)
+    return PolicyAgent.load(path, tft=tft)
 
 
 def _load_xgboost(path: Path, scaler: FeatureScaler | None) -> XGBoostAgent:

@@ -108,6 +108,11 @@ class NetworkAgent(LiveAgent, Generic[AnyNetwork]):
         self._bf16 = use_bf16(precision)
 
     @property
+    def bf16(self) -> bool:
+        """Whether the encoder runs in bfloat16."""
+        return self._bf16
+
+    @property
     def embedding_size(self) -> int:
         """Length D of an embedding."""
         return self.model.embedding_size
@@ -122,11 +127,6 @@ class NetworkAgent(LiveAgent, Generic[AnyNetwork]):
     def embed(self, inputs: ModelInputs) -> Floats32:
         """float32 [B, D]: the encoder's output for the decision."""
         return self.encode(inputs).embedding
-
-    def signals_and_embedding(self, inputs: ModelInputs) -> tuple[Signals, Floats32]:
-        """Both from one encoder pass."""
-        encoded = self.encode(inputs)
-        return self.answer(encoded), encoded.embedding
 
     def encode(self, inputs: ModelInputs) -> Encoded:
         """One pass through the encoder, in chunks."""

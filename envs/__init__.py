@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     )
     from quantum_trader.envs.lookahead import leaking_columns as leaking_columns
     from quantum_trader.envs.market import Market as Market, sample_market as sample_market
+    from quantum_trader.envs.mirror import mirrored_bars as mirrored_bars, mirrored_market as mirrored_market
     from quantum_trader.envs.observe import (
         ACCOUNT_NAMES as ACCOUNT_NAMES,
         ACCOUNT_SIZE as ACCOUNT_SIZE,
@@ -94,6 +95,8 @@ _MODULES = {
     "gap_report": "windows",
     "guess_preset": "presets",
     "leaking_columns": "lookahead",
+    "mirrored_bars": "mirror",
+    "mirrored_market": "mirror",
     "planted_bars": "synthetic",
     "preset": "presets",
     "random_walk_bars": "synthetic",

@@ -118,7 +118,24 @@ def join_tables(tables: Sequence[Floats32], markets: Sequence[Market]) -> Floats
         raise ConfigError(
             f"Expected one table [bars, D] for each market, with {lengths} rows; found shapes {shapes}."
         )
+    together = _neighbours(tables)
+    if together is not None:
+        return together
     return _join([np.ascontiguousarray(table, dtype=np.float32) for table in tables])
+
+
+def _neighbours(tables: Sequence[Floats32]) -> Floats32 | None:
+    """The array that several tables are successive row ranges of, such as a memory-mapped file; or None."""
+    whole = tables[0].base if len(tables) > 1 else None
+    if not isinstance(whole, np.ndarray) or whole.dtype != np.float32 or not whole.flags.c_contiguous:
+        return None
+    if whole.ndim != 2 or any(table.base is not whole or not table.flags.c_contiguous for table in tables):
+        return None
+    places = [(table.ctypes.data - whole.ctypes.data) // whole.strides[0] for table in tables]
+    ends = [place + len(table) for place, table in zip(places, tables, strict=True)]
+    if whole.shape[1] != tables[0].shape[1] or places[1:] != ends[:-1]:
+        return None
+    return np.asarray(whole)[places[0] : ends[-1]]
 
 
 def decision_rows(market: Market, config: EnvConfig) -> Mask:

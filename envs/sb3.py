@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
 from quantum_trader.envs.errors import ConfigError
+from quantum_trader.envs.records import INFO_FIELDS
 
 if TYPE_CHECKING:
     from quantum_trader.envs.vector_env import FuturesTradingVectorEnv
@@ -21,7 +22,12 @@ class FuturesVecEnv(VecEnv):
     """All accounts step in one compiled loop; infos are what `Monitor` and `DummyVecEnv` would give.
 
     An account that finishes gets `infos[i]["terminal_observation"]`, `["TimeLimit.truncated"]`,
-    `["episode"] = {"r": return, "l": steps, "t": seconds since the start}` and `["final_equity"]`.
+    `["episode"] = {"r": return, "l": steps, "t": seconds since the start}`, `["final_equity"]` and
+    `["final_info"]`: its last numbers as floats, named as in the infos of `FuturesTradingEnv` (equity,
+    balance, position, units, entry_price, margin, liquidation_price; gross_pnl, fees, slippage, funding,
+    liquidation_costs, liquidations and trades since the start of the episode). Other infos are empty.
+
+    `.env` is the vector environment: `.env.snapshot()` and `.env.restore(snapshot)` let accounts go on.
 
     Observations alternate between two buffers, which the rollout buffers of stable-baselines3 copy from.
     """
@@ -63,14 +69,16 @@ class FuturesVecEnv(VecEnv):
     ) -> None:
         final, seconds = finished["final_info"], round(time.time() - self._started, 6)
         which = np.flatnonzero(finished["_final_info"])
-        names = ("episode_return", "episode_bars", "equity")
+        names = ("episode_return", "episode_bars", *INFO_FIELDS)
         numbers = zip(*(final[name][which].tolist() for name in names), strict=True)
-        for i, (total, bars, equity) in zip(which.tolist(), numbers, strict=True):
+        for i, (total, bars, *last) in zip(which.tolist(), numbers, strict=True):
+            final_info = dict(zip(INFO_FIELDS, last, strict=True))
             infos[i] = {
                 "terminal_observation": finished["final_obs"][i],
                 "TimeLimit.truncated": bool(truncated[i]),
                 "episode": {"r": round(total, 6), "l": int(bars), "t": seconds},
-                "final_equity": equity,
+                "final_equity": final_info["equity"],
+                "final_info": final_info,
             }
 
     def close(self) -> None:

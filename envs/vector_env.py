@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,12 +16,14 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from quantum_trader.envs.batch import in_range, open_accounts
+from quantum_trader.envs.config import to_plain
 from quantum_trader.envs.custom_reward import RewardFunction, put_rewards
 from quantum_trader.envs.env import as_markets
 from quantum_trader.envs.env_config import EnvConfig
 from quantum_trader.envs.errors import ConfigError
+from quantum_trader.envs.files import json_sha256
 from quantum_trader.envs.joined import JoinedMarkets, join_markets
-from quantum_trader.envs.layout import ACCOUNT, matrix, records
+from quantum_trader.envs.layout import ACCOUNT, QUOTE, matrix, records
 from quantum_trader.envs.market import Market
 from quantum_trader.envs.masks import action_masks
 from quantum_trader.envs.observer import ObservationKind, Observer, observer_for
@@ -37,6 +41,15 @@ Mask = NDArray[np.bool_]
 _FINAL = (*INFO_FIELDS, "bar", "episode_return", "episode_bars")
 _FINAL_COLUMNS = [COLUMN[name] for name in (*INFO_FIELDS.values(), "row", "episode_return", "step")]
 _FINAL_MASKS = [f"_{name}" for name in _FINAL]
+_IDENTITY = {
+    "num_envs": "number of accounts",
+    "rows": "number of bars",
+    "markets": "set of markets or contracts",
+    "config": "config",
+    "autoreset_mode": "autoreset mode",
+    "account": "version of the account's fields",
+}
+"""Key in a snapshot's identity -> what it says in a message."""
 
 
 class FuturesTradingVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
@@ -64,6 +77,9 @@ class FuturesTradingVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
 
     Observation arrays alternate between two buffers: an observation stays valid for one further step and is
     then written over. Copy what must live longer.
+
+    `snapshot()` is everything that decides how the accounts go on, and `restore(snapshot)` makes them go on
+    from there, here or in another environment made with the same arguments.
 
     Args:
         markets: one or several markets that all accounts share; None is the embedded sample.
@@ -166,6 +182,59 @@ class FuturesTradingVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         infos = self._finish(observation) if finished else {}
         return observation, rewards, terminated, truncated, infos
 
+    def snapshot(self) -> dict[str, Any]:
+        """Where every account stands: given the same actions, restored accounts go on alike to the bit.
+
+        Nothing in it is shared with the environment. A `reward_function` and the state of wrappers are not in
+        it. The first snapshot hashes every bar of the markets.
+
+        Returns:
+            "identity" (numbers and hashes of what the environment was made with), "accounts" (float64 [N,
+            fields of `quantum_trader.envs.layout.Account`]), "finished" (bool [N]: waiting for a reset) and
+            "random" (N states of NumPy bit generators): dicts, lists, arrays, whole numbers and strings.
+
+        Raises:
+            ResetNeeded: no episode has been started.
+        """
+        if not self._random:
+            raise ResetNeeded("Call reset() before snapshot().")
+        return {
+            "identity": dict(self._identity),
+            "accounts": self._matrix.copy(),
+            "finished": self._done.copy(),
+            "random": [generator.bit_generator.state for generator in self._random],
+        }
+
+    def restore(self, snapshot: Mapping[str, Any]) -> Any:
+        """Let the accounts go on from `snapshot`, without a reset before; nothing changes if it is refused.
+
+        Args:
+            snapshot: from `snapshot()`; its arrays may have become tensors of the same type.
+
+        Returns:
+            What the accounts see, as `reset` returns it.
+
+        Raises:
+            ConfigError: the snapshot is of another number of accounts, of other markets, another config or
+                another autoreset mode, or damaged.
+        """
+        self._refuse_other(snapshot)
+        try:
+            accounts, finished = np.asarray(snapshot["accounts"]), np.asarray(snapshot["finished"])
+            random = [_generator(state) for state in snapshot["random"]]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConfigError(f"The snapshot is damaged ({error!r}); take another one.") from error
+        if len(random) != self.num_envs or not self._can_stand(accounts, finished):
+            raise ConfigError(
+                f"The snapshot is damaged: expected {self.num_envs} accounts (float64) on bars of these "
+                f"markets, {self.num_envs} flags (bool) and generators, found {accounts.dtype} "
+                f"{accounts.shape}, {finished.dtype} {finished.shape} and {len(random)}; take another one."
+            )
+        self._matrix[:] = accounts
+        self._done = finished.copy()
+        self._random = random
+        return self._observer.observe(self._matrix)
+
     def to_sb3(self) -> FuturesVecEnv:
         """These accounts as a stable-baselines3 `VecEnv`, without a Python loop over environments."""
         from quantum_trader.envs.sb3 import FuturesVecEnv
@@ -196,6 +265,49 @@ class FuturesTradingVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
     def market(self) -> Indices:
         """int64 [num_envs]: which market each account trades."""
         return self.accounts["market"].astype(np.int64)
+
+    @cached_property
+    def _identity(self) -> dict[str, Any]:
+        """What a snapshot must have in common with this environment, one entry for each of `_IDENTITY`."""
+        markets = [[market.bars.digest, to_plain(market.contract)] for market in self.joined.markets]
+        return {
+            "num_envs": int(self.num_envs),
+            "rows": len(self.joined.bars),
+            "markets": json_sha256(_canonical(markets)),
+            "config": json_sha256(_canonical(to_plain(self.config))),
+            "autoreset_mode": self.autoreset_mode.value,
+            "account": json_sha256(list(ACCOUNT.names or ())),
+        }
+
+    def _refuse_other(self, snapshot: Any) -> None:
+        found = snapshot.get("identity") if isinstance(snapshot, Mapping) else None
+        if not isinstance(found, Mapping):
+            raise ConfigError(
+                "Expected what snapshot() of a FuturesTradingVectorEnv returned, found "
+                f"{type(snapshot).__name__} without an identity."
+            )
+        for name, expected in self._identity.items():
+            if found.get(name) != expected:
+                raise ConfigError(
+                    f"The snapshot was taken with another {_IDENTITY[name]}: expected {expected!r}, found "
+                    f"{found.get(name)!r}; make the environment as it was made then."
+                )
+
+    def _can_stand(self, accounts: NDArray[Any], finished: NDArray[Any]) -> bool:
+        """Whether arrays of a snapshot fit: compiled loops look bars up without checking a row again."""
+        if accounts.shape != self._matrix.shape or accounts.dtype != np.float64:
+            return False
+        if finished.shape != (self.num_envs,) or finished.dtype != np.bool_:
+            return False
+        account = records(np.ascontiguousarray(accounts), ACCOUNT)
+        first, end = self.config.window - 1, len(self.joined.bars)
+        if not ((account["row"] >= first) & (account["row"] < end)).all():
+            return False
+        row = account["row"].astype(np.int64)
+        ended = (account["terminated"] != 0.0) | (account["truncated"] != 0.0)
+        going = records(self.joined.bars, QUOTE)["open_ended"][row] != 0.0
+        at_home = account["market"] == self.joined.market_of(row)
+        return bool(at_home.all() and (going | ended).all() and (ended == finished).all())
 
     def _finish(self, observation: Any) -> dict[str, Any]:
         """Infos of the accounts that finished; with SAME_STEP they start anew and `observation` shows it."""
@@ -255,3 +367,19 @@ class FuturesTradingVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         if high > 1.0 and getattr(actions, "dtype", chosen.dtype).kind == "f" and (chosen % 1.0).any():
             raise InvalidAction(f"Actions must be whole numbers from 0 to {high:g}, found fractions.")
         return chosen
+
+
+def _generator(state: Any) -> np.random.Generator:
+    """A generator that goes on from `state`, of the kind that Gymnasium's seeding makes."""
+    bits = np.random.PCG64(0)
+    bits.state = state
+    return np.random.Generator(bits)
+
+
+def _canonical(value: Any) -> Any:
+    """Plain values with numbers as text, the same for equal ones: 5, 5.0 and NumPy's; JSON lacks infinity."""
+    if isinstance(value, dict):
+        return {name: _canonical(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_canonical(item) for item in value]
+    return repr(float(value)) if isinstance(value, (Real, np.bool_)) else value

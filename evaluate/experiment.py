@@ -45,7 +45,7 @@ class RunResult:
 
 def run_experiment(config: RunConfig, say: Say) -> RunResult:
     """Train, judge and report one run; what an earlier start finished is kept."""
-    prepared = _prepare(config, say)
+    prepared = prepare_run(config, say)
     write_json(config.folder / "config.json", to_plain(config))
     stages = Stages(config.folder, say)
     agents = fit_agents(config.seeded(), prepared, stages)
@@ -66,7 +66,7 @@ def train_agents(config: RunConfig, say: Say) -> FittedAgents:
     A run that exists already keeps its other agents and its own list of them. Its Arbiter, which was fitted
     for the old ones, is left as it is and says so when it is loaded: `run_experiment` fits it anew.
     """
-    prepared = _prepare(config, say)
+    prepared = prepare_run(config, say)
     path = config.folder / "config.json"
     if not path.exists():
         write_json(path, to_plain(config))
@@ -99,8 +99,8 @@ def evaluate_run(
         DataError: no test row is left.
     """
     config = read_run(folder)
-    prepared = _prepare(config, say)
-    agents = load_agents(folder, config.agents, confidence_threshold)
+    prepared = prepare_run(config, say)
+    agents = load_agents(folder, config.agents, confidence_threshold, policy_seeds=config.policy_seeds)
     test = prepared.test if market is None else _other_rows(market, prepared)
     test = _between(test, start, end)
     target = (
@@ -123,7 +123,8 @@ def read_run(folder: Path) -> RunConfig:
     return read_config(RunConfig, path)
 
 
-def _prepare(config: RunConfig, say: Say) -> Prepared:
+def prepare_run(config: RunConfig, say: Say) -> Prepared:
+    """Load, label and split the data of a run, and say what was found."""
     markets = load_markets(config.market)
     total = sum(len(market) for market in markets)
     say(f"data: {len(markets)} symbol(s), {total:,} bars")

@@ -13,10 +13,12 @@ from quantum_trader.envs.errors import ConfigError
 from quantum_trader.train.arbiter_config import ArbiterConfig
 from quantum_trader.train.data_config import LabelConfig, SplitConfig, WeightConfig
 from quantum_trader.train.network_config import NetworkTrainConfig
-from quantum_trader.train.ppo_config import PPOConfig
+from quantum_trader.train.rl.config import ALGORITHMS, RLConfig
 from quantum_trader.train.tree_config import LogisticConfig, XGBoostConfig
 
-AgentName = Literal["xgboost", "logistic", "tft", "ppo", "bilstm"]
+AgentName = Literal[
+    "xgboost", "logistic", "tft", "bilstm", "ppo", "a2c", "dqn", "sac", "maskable_ppo", "qrdqn"
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +54,9 @@ class RunConfig:
     weights: WeightConfig = field(default_factory=WeightConfig)
     """The sample weights."""
     agents: tuple[AgentName, ...] = ("xgboost", "logistic", "tft", "ppo")
-    """Agents to fit; PPO needs the TFT, whose encoder it uses."""
+    """Agents to fit; policies (PPO, A2C, DQN, ...) need the TFT, whose encoder they use."""
+    policy_seeds: int = 1
+    """Seeds of every policy: one may be lucky. The Arbiter listens to the first."""
     preset: Preset = "paper"
     """Size of TFT and BiLSTM: "paper" 2.6 M parameters each, "small" 0.65 M, "tiny" 0.03 and 0.01 M."""
     tft: NetworkTrainConfig = field(default_factory=NetworkTrainConfig)
@@ -63,8 +67,8 @@ class RunConfig:
     """Training of XGBoost."""
     logistic: LogisticConfig = field(default_factory=LogisticConfig)
     """Training of the logistic regression."""
-    ppo: PPOConfig = field(default_factory=PPOConfig)
-    """Training of PPO."""
+    rl: RLConfig = field(default_factory=RLConfig)
+    """Training of PPO and of the other policies."""
     arbiter: ArbiterConfig = field(default_factory=ArbiterConfig)
     """Fit of the Arbiter."""
     coin_flips: int = 200
@@ -77,8 +81,11 @@ class RunConfig:
     def __post_init__(self) -> None:
         if not self.name or Path(self.name).name != self.name:
             raise ConfigError(f"name: expected a plain folder name, found {self.name!r}.")
-        if "ppo" in self.agents and "tft" not in self.agents:
-            raise ConfigError('agents: "ppo" uses the encoder of "tft"; name both.')
+        if self.policy_seeds < 1:
+            raise ConfigError(f"policy_seeds: expected at least 1, found {self.policy_seeds}.")
+        policies = [name for name in ALGORITHMS if name in self.agents]
+        if policies and "tft" not in self.agents:
+            raise ConfigError(f'agents: "{policies[0]}" uses the encoder of "tft"; name both.')
 
     @property
     def folder(self) -> Path:
@@ -91,6 +98,6 @@ class RunConfig:
             self,
             tft=replace(self.tft, seed=self.tft.seed + self.seed),
             bilstm=replace(self.bilstm, seed=self.bilstm.seed + self.seed),
-            ppo=replace(self.ppo, seed=self.ppo.seed + self.seed),
+            rl=replace(self.rl, seed=self.rl.seed + self.seed),
             arbiter=replace(self.arbiter, seed=self.arbiter.seed + self.seed),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,8 +22,7 @@ from quantum_trader.evaluate.run_train import FittedAgents
 from quantum_trader.train.dataset import PooledDataset
 
 if TYPE_CHECKING:
-    from quantum_trader.agents.ppo_agent import PPOAgent
-    from quantum_trader.agents.tft.agent import TFTAgent
+    from quantum_trader.agents.policy_agent import PolicyAgent
 
 Floats32 = NDArray[np.float32]
 
@@ -60,8 +59,7 @@ def entrants(
         found.append(_signal_entrant(agents.tft, tft_answers))
     if agents.bilstm is not None:
         found.append(_signal_entrant(agents.bilstm, answers(agents.bilstm, test)))
-    if agents.ppo is not None and agents.tft is not None:
-        found.append(_policy_entrant(agents.ppo, agents.tft, test))
+    found += _policy_entrants(agents.policies, test)
     tabular = [learner for learner in (agents.xgboost, agents.logistic) if learner is not None]
     found += [_signal_entrant(learner, answers(learner, test)) for learner in tabular]
     return [*found, *_baselines(test, prior, scaler)]
@@ -100,17 +98,32 @@ def _signal_entrant(agent: LiveAgent, found: Answers) -> Entrant:
     )
 
 
-def _policy_entrant(ppo: PPOAgent, tft: TFTAgent, test: PooledDataset) -> Entrant:
-    """The policy on tables that are filled from each market's first test row on."""
-    from quantum_trader.train.ppo_table import encode_market
+def _policy_entrants(policies: Sequence[PolicyAgent], test: PooledDataset) -> list[Entrant]:
+    """Each policy on tables of its encoder, made once for all policies that read the same."""
+    made: dict[tuple[str, str], list[Floats32]] = {}
+    found = []
+    for policy in policies:
+        reads = (policy.tft.model_hash, policy.features)
+        if reads not in made:
+            made[reads] = _tables(policy, test)
+        entrant = Entrant(name=policy.name, kind="position", policy=EmbeddingPolicy(made[reads], policy.act))
+        found.append(entrant)
+    return found
+
+
+def _tables(policy: PolicyAgent, test: PooledDataset) -> list[Floats32]:
+    """What the policy is told from each market's first test row on."""
+    from quantum_trader.agents.policy_state import state_size
+    from quantum_trader.train.rl.table import encode_market
 
     tables = []
     for index, market in enumerate(test.markets):
         ends = test.end[test.market == index]
-        empty = np.zeros((len(market), tft.embedding_size), dtype=np.float32)
-        tables.append(encode_market(tft, market, int(ends.min())).table if len(ends) else empty)
-    act: Callable[[Floats32, Floats32], NDArray[np.int8]] = ppo.act
-    return Entrant(name=ppo.name, kind="position", policy=EmbeddingPolicy(tables, act))
+        empty = np.zeros((len(market), state_size(policy.tft.model, policy.features)), dtype=np.float32)
+        if len(ends):
+            encode_market(policy.tft, market, policy.features, start=int(ends.min()), out=empty)
+        tables.append(empty)
+    return tables
 
 
 def _baselines(test: PooledDataset, prior: NDArray[np.float64], scaler: FeatureScaler) -> list[Entrant]:

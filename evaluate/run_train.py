@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,31 +14,35 @@ from numpy.typing import NDArray
 from quantum_trader.agents.arbiter import Arbiter
 from quantum_trader.agents.arbiter_folder import load_arbiter, save_settings
 from quantum_trader.agents.bilstm.config import bilstm_preset
+from quantum_trader.agents.folder import load_model_folder
 from quantum_trader.agents.logistic import LogisticAgent
 from quantum_trader.agents.network_config import NetworkConfig
 from quantum_trader.agents.signals import Agent
 from quantum_trader.agents.tft.config import tft_preset
 from quantum_trader.agents.xgboost_agent import XGBoostAgent
 from quantum_trader.envs.config import to_plain
+from quantum_trader.envs.errors import ModelFolderError
 from quantum_trader.envs.features import FEATURE_SET_VERSION
-from quantum_trader.envs.market import Market
-from quantum_trader.envs.windows import WINDOW
-from quantum_trader.evaluate.run_config import RunConfig
+from quantum_trader.envs.files import write_json
+from quantum_trader.evaluate.run_config import AgentName, RunConfig
 from quantum_trader.evaluate.run_stages import Stages
 from quantum_trader.train.arbiter import fit_arbiter
 from quantum_trader.train.dataset import PooledDataset
 from quantum_trader.train.logistic import fit_logistic
 from quantum_trader.train.network_config import NetworkTrainConfig
 from quantum_trader.train.prepared import Prepared
+from quantum_trader.train.rl.config import ALGORITHMS, Algorithm, RLConfig
 from quantum_trader.train.xgboost import fit_xgboost
 
 if TYPE_CHECKING:
     from quantum_trader.agents.bilstm.agent import BiLSTMAgent
     from quantum_trader.agents.network_agent import NetworkAgent
-    from quantum_trader.agents.ppo_agent import PPOAgent
+    from quantum_trader.agents.policy_agent import PolicyAgent
     from quantum_trader.agents.tft.agent import TFTAgent
     from quantum_trader.train.network_figures import EpochReport
+    from quantum_trader.train.rl.fit import FittedPolicy
 
+Result = TypeVar("Result")
 AnyNetworkAgent = TypeVar("AnyNetworkAgent", bound="NetworkAgent[Any]")
 
 _ASK_BATCH = 4096
@@ -51,7 +56,9 @@ class FittedAgents:
     logistic: LogisticAgent | None
     tft: TFTAgent | None
     bilstm: BiLSTMAgent | None
-    ppo: PPOAgent | None
+    ppo: PolicyAgent | None
+    policies: tuple[PolicyAgent, ...]
+    """Every trained policy: PPO, its further seeds, other algorithms."""
     arbiter: Arbiter | None
 
 
@@ -66,19 +73,28 @@ def fit_agents(
         stages: what is finished already.
         with_arbiter: False leaves the run's Arbiter as it is.
     """
-    fit = _Fitting(config, prepared, stages)
+    fit = Fitting(config, prepared, stages)
     wanted = config.agents
     xgboost = fit.xgboost() if "xgboost" in wanted else None
     logistic = fit.logistic() if "logistic" in wanted else None
     tft = fit.tft() if "tft" in wanted else None
     bilstm = fit.bilstm() if "bilstm" in wanted else None
-    ppo = fit.ppo(tft) if tft is not None and "ppo" in wanted else None
+    policies = fit.policies(tft) if tft is not None else ()
+    ppo = next((policy for policy in policies if policy.name == "ppo"), None)
     members = with_arbiter and (tft is not None or xgboost is not None)
     arbiter = fit.arbiter(tft, ppo, xgboost) if members else None
-    return FittedAgents(xgboost=xgboost, logistic=logistic, tft=tft, bilstm=bilstm, ppo=ppo, arbiter=arbiter)
+    return FittedAgents(
+        xgboost=xgboost,
+        logistic=logistic,
+        tft=tft,
+        bilstm=bilstm,
+        ppo=ppo,
+        policies=policies,
+        arbiter=arbiter,
+    )
 
 
-class _Fitting:
+class Fitting:
     """Fits one agent after the other, each a stage that is kept while its ingredients stay the same."""
 
     def __init__(self, config: RunConfig, prepared: Prepared, stages: Stages) -> None:
@@ -170,36 +186,78 @@ class _Fitting:
             checkpoint=self.config.folder / "checkpoints" / f"{name}.pt",
         )
 
-    def ppo(self, tft: TFTAgent) -> PPOAgent:
-        """The policy on the TFT's encoder."""
-        from quantum_trader.agents.ppo_agent import PPOAgent
-        from quantum_trader.train.ppo import fit_ppo
-        from quantum_trader.train.ppo_table import encode_market
+    def policies(self, tft: TFTAgent) -> tuple[PolicyAgent, ...]:
+        """Every policy asked for, seed by seed."""
+        wanted = policy_names(self.config.agents, self.config.policy_seeds)
+        return tuple(self._policy(tft, *each) for each in wanted)
 
-        folder, settings = self.models / "ppo", self.config.ppo
+    def policy_metrics(self, tft: TFTAgent, algorithm: Algorithm, seed: int) -> dict[str, float]:
+        """Train one policy; returns its validation figures.
 
-        def make() -> PPOAgent:
-            return fit_ppo(
-                [encode_market(tft, market) for market in cut_markets(self.prepared.train)],
-                [encode_market(tft, market) for market in cut_markets(self.prepared.validation)],
-                tft=tft,
-                encoder_folder=self.models / "tft",
-                config=settings,
-                folder=folder,
-                work=self.config.folder,
-                data_sha256=self.prepared.data_sha256,
-            )
+        A recurrent policy, which the agents' interface has no place for, leaves its figures only.
+        """
+        name = policy_name(algorithm, seed)
+        if algorithm != "recurrent_ppo":
+            self._policy(tft, algorithm, seed, name)
+            return load_model_folder(self.models / name, kind="policy").provenance.metrics
+        path = self.config.folder / "policies" / f"{name}.json"
 
-        ingredients = self._ingredients(settings) | {"encoder": tft.model_hash}
-        return self.stages.run(
-            "ppo",
-            ingredients,
-            load=lambda: PPOAgent.load(folder, tft=tft),
-            make=make,
-            checkpoint=self.config.folder / "checkpoints" / "ppo.pt",
+        def make() -> dict[str, float]:
+            metrics = self._train(tft, algorithm, seed, name).metrics
+            write_json(path, metrics)
+            return metrics
+
+        return self._policy_stage(tft, algorithm, seed, name, load=lambda: _read_metrics(path), make=make)
+
+    def _policy(self, tft: TFTAgent, algorithm: Algorithm, seed: int, name: str) -> PolicyAgent:
+        from quantum_trader.agents.policy_agent import PolicyAgent
+
+        def make() -> PolicyAgent:
+            fitted = self._train(tft, algorithm, seed, name)
+            assert fitted.agent is not None
+            return fitted.agent
+
+        def load() -> PolicyAgent:
+            return PolicyAgent.load(self.models / name, tft=tft)
+
+        return self._policy_stage(tft, algorithm, seed, name, load=load, make=make)
+
+    def _train(self, tft: TFTAgent, algorithm: Algorithm, seed: int, name: str) -> FittedPolicy:
+        from quantum_trader.train.rl.run import train_policy
+
+        fitted = train_policy(
+            self.prepared,
+            tft=tft,
+            encoder_folder=self.models / "tft",
+            config=self._policy_settings(seed),
+            folder=self.models / name,
+            work=self.config.folder,
+            algorithm=algorithm,
+            name=name,
         )
+        if fitted.metrics["validation_trades"] == 0:
+            self.stages.say(f"{name}: stays out; nothing it tried was worth its costs on validation")
+        return fitted
 
-    def arbiter(self, tft: TFTAgent | None, ppo: PPOAgent | None, xgboost: XGBoostAgent | None) -> Arbiter:
+    def _policy_stage(
+        self,
+        tft: TFTAgent,
+        algorithm: Algorithm,
+        seed: int,
+        name: str,
+        *,
+        load: Callable[[], Result],
+        make: Callable[[], Result],
+    ) -> Result:
+        ingredients = self._ingredients(self._policy_settings(seed))
+        ingredients |= {"encoder": tft.model_hash, "algorithm": algorithm}
+        checkpoint = self.config.folder / "checkpoints" / f"{name}.pt"
+        return self.stages.run(name, ingredients, load=load, make=make, checkpoint=checkpoint)
+
+    def _policy_settings(self, seed: int) -> RLConfig:
+        return replace(self.config.rl, seed=self.config.rl.seed + seed)
+
+    def arbiter(self, tft: TFTAgent | None, ppo: PolicyAgent | None, xgboost: XGBoostAgent | None) -> Arbiter:
         """The Arbiter's numbers, fitted on what its members say of the validation rows."""
         rows, labels, members = self.prepared.validation, self.prepared.labels, (tft, ppo, xgboost)
         names = [member.name for member in members if member is not None]
@@ -238,7 +296,11 @@ class _Fitting:
 
 
 def load_agents(
-    folder: Path, names: Sequence[str], confidence_threshold: float | None = None
+    folder: Path,
+    names: Sequence[AgentName],
+    confidence_threshold: float | None = None,
+    *,
+    policy_seeds: int = 1,
 ) -> FittedAgents:
     """The finished agents of a run.
 
@@ -246,6 +308,7 @@ def load_agents(
         folder: the run.
         names: the agents it was asked to fit.
         confidence_threshold: gate of the Arbiter instead of the fitted one.
+        policy_seeds: how many seeds each policy was trained with.
 
     Raises:
         ModelFolderError: one of them is missing or damaged.
@@ -254,14 +317,37 @@ def load_agents(
     arbiter = None
     if (models / "arbiter").exists():
         arbiter = load_arbiter(models, confidence_threshold=confidence_threshold, strict=True, members=names)
+    tft = _load_tft(models, arbiter) if "tft" in names else None
+    policies = tuple(
+        _load_policy(models / name, tft, arbiter) for _, _, name in policy_names(names, policy_seeds)
+    )
     return FittedAgents(
         xgboost=XGBoostAgent.load(models / "xgboost") if "xgboost" in names else None,
         logistic=LogisticAgent.load(models / "logistic") if "logistic" in names else None,
-        tft=_load_tft(models, arbiter) if "tft" in names else None,
+        tft=tft,
         bilstm=_load_bilstm(models) if "bilstm" in names else None,
-        ppo=_load_ppo(models, arbiter) if "ppo" in names else None,
+        ppo=next((policy for policy in policies if policy.name == "ppo"), None),
+        policies=policies,
         arbiter=arbiter,
     )
+
+
+def policy_names(names: Sequence[AgentName], seeds: int) -> list[tuple[Algorithm, int, str]]:
+    """Algorithm, what is added to the seed, and name of each policy of a run."""
+    asked: list[Algorithm] = [name for name in ALGORITHMS if name in names]
+    return [(algorithm, seed, policy_name(algorithm, seed)) for algorithm in asked for seed in range(seeds)]
+
+
+def policy_name(algorithm: Algorithm, seed: int) -> str:
+    """What a policy and its files are called; `seed` counts from 0."""
+    return f"{algorithm}-seed{seed}" if seed else algorithm
+
+
+def _read_metrics(path: Path) -> dict[str, float]:
+    try:
+        return {str(name): float(value) for name, value in json.loads(path.read_text()).items()}
+    except (OSError, ValueError, AttributeError) as error:
+        raise ModelFolderError(f"{path} cannot be read ({error}): train the policy again.") from error
 
 
 def _load_tft(models: Path, arbiter: Arbiter | None) -> TFTAgent:
@@ -277,10 +363,12 @@ def _load_bilstm(models: Path) -> BiLSTMAgent:
     return BiLSTMAgent.load(models / "bilstm")
 
 
-def _load_ppo(models: Path, arbiter: Arbiter | None) -> PPOAgent:
-    from quantum_trader.agents.ppo_agent import PPOAgent
+def _load_policy(path: Path, tft: TFTAgent | None, arbiter: Arbiter | None) -> PolicyAgent:
+    from quantum_trader.agents.policy_agent import PolicyAgent
 
-    return arbiter.ppo if arbiter is not None and arbiter.ppo is not None else PPOAgent.load(models / "ppo")
+    if arbiter is not None and arbiter.ppo is not None and path.name == arbiter.ppo.name:
+        return arbiter.ppo
+    return PolicyAgent.load(path, tft=tft)
 
 
 def ask(agent: Agent, rows: PooledDataset) -> NDArray[np.float32]:
@@ -290,13 +378,3 @@ def ask(agent: Agent, rows: PooledDataset) -> NDArray[np.float32]:
         for first in range(0, len(rows), _ASK_BATCH)
     ]
     return np.concatenate(parts)
-
-
-def cut_markets(rows: PooledDataset) -> list[Market]:
-    """The markets cut to the range of `rows`: one window before the first row, one bar after the last."""
-    parts = [rows.end[rows.market == index] for index in range(len(rows.markets))]
-    return [
-        market.rows(max(int(ends.min()) - WINDOW + 1, 0), min(int(ends.max()) + 2, len(market)))
-        for market, ends in zip(rows.markets, parts, strict=True)
-        if len(ends)
-    ]

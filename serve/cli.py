@@ -48,6 +48,7 @@ COMMANDS: dict[tuple[str, ...], Entry] = {
         target="train:TrainBiLSTM", summary="fit the bidirectional LSTM with attention"
     ),
     ("train", "ppo"): Entry(target="train:TrainPPO", summary="fit PPO on the TFT's encoder"),
+    ("train", "rl"): Entry(target="train:TrainRL", summary="fit PPO, A2C, DQN, SAC, ... and compare them"),
     ("train", "xgboost"): Entry(target="train:TrainXGBoost", summary="fit the gradient-boosted trees"),
     ("export",): Entry(target="export:Export", summary="write a trained TFT or BiLSTM as an ONNX file"),
     ("evaluate",): Entry(target="evaluate:Evaluate", summary="judge a run's agents, on its data or other"),

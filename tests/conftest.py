@@ -12,7 +12,7 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 QUICK = (
-    *("--preset", "tiny", "--tft.epochs", "2", "--ppo.total-steps", "40000", "--ppo.evaluations", "4"),
+    *("--preset", "tiny", "--tft.epochs", "2", "--rl.total-steps", "40000", "--rl.evaluations", "4"),
     *("--xgboost.rounds", "40", "--coin-flips", "20", "--bootstrap-draws", "100"),
 )
 """Options that make a run small; nothing is left out of it."""

@@ -40,23 +40,32 @@ if TYPE_CHECKING:
     from quantum_trader.train.network_config import (
         NetworkTrainConfig as NetworkTrainConfig,
     )
-    from quantum_trader.train.ppo import (
-        fit_ppo as fit_ppo,
-    )
-    from quantum_trader.train.ppo_config import (
-        PPOConfig as PPOConfig,
-    )
-    from quantum_trader.train.ppo_extractor import (
-        TableExtractor as TableExtractor,
-        TFTFeaturesExtractor as TFTFeaturesExtractor,
-    )
-    from quantum_trader.train.ppo_table import (
-        EncodedMarket as EncodedMarket,
-        encode_market as encode_market,
-    )
     from quantum_trader.train.prepared import (
         Prepared as Prepared,
         prepare as prepare,
+    )
+    from quantum_trader.train.rl.config import (
+        FineTuneConfig as FineTuneConfig,
+        OffPolicyConfig as OffPolicyConfig,
+        RLConfig as RLConfig,
+    )
+    from quantum_trader.train.rl.extractor import (
+        TableExtractor as TableExtractor,
+        TFTFeaturesExtractor as TFTFeaturesExtractor,
+    )
+    from quantum_trader.train.rl.fit import (
+        FittedPolicy as FittedPolicy,
+        LabelledStates as LabelledStates,
+        fit_policy as fit_policy,
+    )
+    from quantum_trader.train.rl.rates import (
+        TwoRatesPPO as TwoRatesPPO,
+        split_rates as split_rates,
+    )
+    from quantum_trader.train.rl.table import (
+        EncodedMarket as EncodedMarket,
+        encode_market as encode_market,
+        encode_markets as encode_markets,
     )
     from quantum_trader.train.splits import (
         Cuts as Cuts,
@@ -84,28 +93,35 @@ _MODULES = {
     "Batch": "dataset",
     "Cuts": "splits",
     "DataConfig": "data_config",
-    "EncodedMarket": "ppo_table",
+    "EncodedMarket": "rl.table",
+    "FineTuneConfig": "rl.config",
+    "FittedPolicy": "rl.fit",
+    "LabelledStates": "rl.fit",
+    "OffPolicyConfig": "rl.config",
+    "RLConfig": "rl.config",
+    "TwoRatesPPO": "rl.rates",
     "LabelConfig": "data_config",
     "Labels": "labels",
     "LogisticConfig": "tree_config",
-    "PPOConfig": "ppo_config",
     "PooledDataset": "dataset",
     "Prepared": "prepared",
     "SplitConfig": "data_config",
     "Splits": "splits",
-    "TFTFeaturesExtractor": "ppo_extractor",
+    "TFTFeaturesExtractor": "rl.extractor",
     "NetworkTrainConfig": "network_config",
-    "TableExtractor": "ppo_extractor",
+    "TableExtractor": "rl.extractor",
     "WeightConfig": "data_config",
     "XGBoostConfig": "tree_config",
     "calendar_cuts": "splits",
     "choose_barrier": "labels",
-    "encode_market": "ppo_table",
+    "encode_market": "rl.table",
+    "encode_markets": "rl.table",
+    "fit_policy": "rl.fit",
+    "split_rates": "rl.rates",
     "fit_arbiter": "arbiter",
     "fit_bilstm": "bilstm",
     "fit_logistic": "logistic",
     "fit_network": "network",
-    "fit_ppo": "ppo",
     "fit_tft": "tft",
     "fit_xgboost": "xgboost",
     "overlap_weights": "weights",

@@ -11,6 +11,7 @@ from typing import NoReturn
 from quantum_trader.envs.errors import ConfigError
 from quantum_trader.evaluate.run_config import AgentName, RunConfig
 from quantum_trader.train.launch import Launch, require_one_process
+from quantum_trader.train.rl.config import Algorithm
 
 Say = Callable[[str], None]
 
@@ -19,7 +20,7 @@ def _fit_seeds(config: RunConfig, agent: AgentName, seeds: int, *, shared: bool)
     """Fit a network once per seed, each into a run of its own, and say how far the seeds agree."""
     if seeds < 1:
         raise ConfigError(f"seeds: expected at least 1, found {seeds}.")
-    run = RunConfig(**{field.name: getattr(config, field.name) for field in fields(RunConfig)})
+    run = _plain_run(config)
     if seeds == 1:
         _fit(run, (agent,), shared=shared)
         return
@@ -46,6 +47,22 @@ def _fit(config: RunConfig, agents: tuple[AgentName, ...], *, shared: bool = Fal
             require_one_process(f"train {agents[-1]}")
         train_agents(replace(config, agents=agents), say)
         say(f"model: {config.folder / 'models' / agents[-1]}")
+
+
+def _fit_policies(config: RunConfig, algorithms: tuple[Algorithm, ...], seeds: int) -> None:
+    """Fit policies and say how they and their seeds compare."""
+    from quantum_trader.evaluate.policies import policy_table, train_policies
+    from quantum_trader.serve.commands.output import say
+
+    require_one_process(f"train {algorithms[0] if algorithms else 'rl'}")
+    policies = train_policies(_plain_run(config), algorithms, seeds, say)
+    say(policy_table(policies))
+    say(f"models: {config.folder / 'models'}")
+
+
+def _plain_run(config: RunConfig) -> RunConfig:
+    """The options of a run alone, without those of the command."""
+    return RunConfig(**{field.name: getattr(config, field.name) for field in fields(RunConfig)})
 
 
 @contextmanager
@@ -106,9 +123,27 @@ class TrainBiLSTM(RunConfig):
 class TrainPPO(RunConfig):
     """Fit PPO on the encoder of the run's TFT, which is fitted first where it is missing."""
 
+    seeds: int = 1
+    """Fit so many seeds on the same encoder, into OUT/NAME/models/ppo, ppo-seed1, ..., and say median and
+    range of their validation figures."""
+
     def run(self) -> None:
         """Fit it."""
-        _fit(self, ("tft", "ppo"))
+        _fit_policies(self, ("ppo",), self.seeds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRL(RunConfig):
+    """Fit several algorithms on the encoder of the run's TFT and compare them on the validation slice."""
+
+    algorithms: tuple[Algorithm, ...] = ("ppo", "a2c", "dqn", "sac")
+    """Which; maskable_ppo, recurrent_ppo and qrdqn need the extra "contrib"."""
+    seeds: int = 1
+    """Seeds of each, into OUT/NAME/models/ALGORITHM, ALGORITHM-seed1, ..."""
+
+    def run(self) -> None:
+        """Fit them."""
+        _fit_policies(self, self.algorithms, self.seeds)
 
 
 @dataclass(frozen=True, kw_only=True)

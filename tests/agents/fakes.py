@@ -7,6 +7,7 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
+from quantum_trader.agents.network_agent import Encoded
 from quantum_trader.agents.signals import ModelInputs, Signals
 from quantum_trader.envs.bars import Bar
 from quantum_trader.envs.scaler import REFERENCE_SCALER
@@ -35,25 +36,34 @@ class FakeTFT:
         self.seconds = seconds
         self.calls = 0
 
-    def signals_and_embedding(self, inputs: ModelInputs) -> tuple[Signals, NDArray[np.float32]]:
+    def encode(self, inputs: ModelInputs) -> Encoded:
         self.calls += 1
         if self.error is not None:
             raise self.error
         time.sleep(self.seconds)
         count = len(inputs)
-        table = np.tile(np.array(self.probabilities, dtype=np.float32), (count, 1))
-        table[[row for row in self.nan_rows if row < count]] = np.nan
-        signals = Signals(
-            probabilities=table,
-            quantiles=np.zeros((count, 4, 3), dtype=np.float32),
+        return Encoded(
+            embedding=np.zeros((count, EMBEDDING), dtype=np.float32),
+            outputs=np.zeros((count, 4, EMBEDDING), dtype=np.float32),
             attention=np.full((count, 60), 1 / 60, dtype=np.float32),
             importances=np.full((count, 14), 1 / 14, dtype=np.float32),
+            unit=np.ones((count, 4), dtype=np.float32),
         )
-        return signals, np.zeros((count, EMBEDDING), dtype=np.float32)
+
+    def answer(self, encoded: Encoded) -> Signals:
+        count = len(encoded)
+        table = np.tile(np.array(self.probabilities, dtype=np.float32), (count, 1))
+        table[[row for row in self.nan_rows if row < count]] = np.nan
+        return Signals(
+            probabilities=table,
+            quantiles=np.zeros((count, 4, 3), dtype=np.float32),
+            attention=encoded.attention,
+            importances=encoded.importances,
+        )
 
 
 class FakePPO:
-    """Stands for a `PPOAgent`."""
+    """Stands for a `PolicyAgent`; `heard` keeps what it was given."""
 
     model_hash = "ppo"
 
@@ -65,13 +75,13 @@ class FakePPO:
     ) -> None:
         self.table = probabilities
         self.error = error
+        self.heard: list[tuple[Encoded, object]] = []
 
-    def probabilities(
-        self, embedding: NDArray[np.float32], account: NDArray[np.float32] | None
-    ) -> NDArray[np.float32]:
+    def vote(self, inputs: ModelInputs, encoded: Encoded, by: object) -> NDArray[np.float32]:
         if self.error is not None:
             raise self.error
-        return np.tile(np.array(self.table, dtype=np.float32), (len(embedding), 1))
+        self.heard.append((encoded, by))
+        return np.tile(np.array(self.table, dtype=np.float32), (len(inputs), 1))
 
 
 class FakeAgent:

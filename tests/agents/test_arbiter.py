@@ -131,14 +131,17 @@ def test_hold_probability_gates_first() -> None:
 
 
 def test_one_encoder_pass_serves_many_symbols() -> None:
-    """A batch of symbols costs one call of the TFT."""
-    tft = FakeTFT()
-    judge = arbiter(tft, FakePPO(), FakeAgent())
+    """A batch of symbols costs one call of the TFT, whose pass PPO is handed."""
+    tft, ppo = FakeTFT(), FakePPO()
+    judge = arbiter(tft, ppo, FakeAgent())
     names = [f"S{number}" for number in range(100)]
     for name in names:
         judge.add_to_history(name, bars(59))
     answers = judge.decide_batch({name: bar(59) for name in names})
     assert tft.calls == 1
+    ((encoded, by),) = ppo.heard
+    assert len(encoded) == len(names)
+    assert by is tft
     assert list(answers) == names
     assert all(answer.action is Action.BUY for answer in answers.values())
 
@@ -179,8 +182,8 @@ def test_one_row_of_nan_costs_the_others_nothing() -> None:
     """Where the TFT's NaN spoils one row's policy too, the other rows keep both members."""
 
     class SpoiltPPO(FakePPO):
-        def probabilities(self, embedding: Any, account: Any) -> Any:
-            table = super().probabilities(embedding, account)
+        def vote(self, inputs: Any, encoded: Any, by: Any) -> Any:
+            table = super().vote(inputs, encoded, by)
             table[1] = np.nan
             return table
 

@@ -63,11 +63,10 @@ def test_answers_are_complete_and_ordered() -> None:
 def test_encode_and_answer_make_up_the_signals() -> None:
     """Signals are the heads' answer to one encoder pass, and the embedding comes from that pass."""
     agent, inputs = _agent(), random_inputs(5)
-    encoded = agent.encode(inputs)
-    signals, embedding = agent.signals_and_embedding(inputs)
+    encoded, signals = agent.encode(inputs), agent.signals(inputs)
     np.testing.assert_array_equal(agent.answer(encoded).probabilities, signals.probabilities)
-    np.testing.assert_array_equal(encoded.embedding, embedding)
-    assert embedding.shape == (5, agent.embedding_size)
+    np.testing.assert_array_equal(encoded.embedding, agent.embed(inputs))
+    assert encoded.embedding.shape == (5, agent.embedding_size)
 
 
 def test_the_temperature_counts() -> None:

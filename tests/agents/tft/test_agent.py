@@ -61,10 +61,12 @@ def test_answers_are_complete_and_ordered() -> None:
 def test_one_pass_serves_signals_and_embedding() -> None:
     """Signals, embedding, and both at once come from the same numbers."""
     agent, inputs = _agent(), random_inputs(5)
-    signals, embedding = agent.signals_and_embedding(inputs)
-    np.testing.assert_array_equal(signals.probabilities, agent.signals(inputs).probabilities)
-    np.testing.assert_array_equal(embedding, agent.embed(inputs))
-    assert embedding.shape == (5, agent.embedding_size)
+    encoded = agent.encode(inputs)
+    np.testing.assert_array_equal(
+        agent.answer(encoded).probabilities, agent.signals(inputs).probabilities
+    )
+    np.testing.assert_array_equal(encoded.embedding, agent.embed(inputs))
+    assert encoded.embedding.shape == (5, agent.embedding_size)
 
 
 def test_temperature_flattens() -> None:

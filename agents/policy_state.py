@@ -16,6 +16,9 @@ PolicyFeatures = Literal["encoder", "outputs", "both"]
 
 _ODDS = 2
 
+FIRST_MEDIAN = _ODDS
+"""Column of the outputs with the median of the first horizon."""
+
 
 def state_size(network: Network, features: PolicyFeatures) -> int:
     """Numbers of a policy state.

@@ -21,6 +21,10 @@ AgentName = Literal[
 ]
 
 
+SEED_MARK = "-seed"
+"""Between the name of a policy and the number of its further seeds."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class MarketConfig:
     """Where the bars come from and what trading them costs."""

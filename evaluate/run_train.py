@@ -24,7 +24,7 @@ from quantum_trader.envs.config import to_plain
 from quantum_trader.envs.errors import ModelFolderError
 from quantum_trader.envs.features import FEATURE_SET_VERSION
 from quantum_trader.envs.files import write_json
-from quantum_trader.evaluate.run_config import AgentName, RunConfig
+from quantum_trader.evaluate.run_config import SEED_MARK, AgentName, RunConfig
 from quantum_trader.evaluate.run_stages import Stages
 from quantum_trader.train.arbiter import fit_arbiter
 from quantum_trader.train.dataset import PooledDataset
@@ -340,7 +340,7 @@ def policy_names(names: Sequence[AgentName], seeds: int) -> list[tuple[Algorithm
 
 def policy_name(algorithm: Algorithm, seed: int) -> str:
     """What a policy and its files are called; `seed` counts from 0."""
-    return f"{algorithm}-seed{seed}" if seed else algorithm
+    return f"{algorithm}{SEED_MARK}{seed}" if seed else algorithm
 
 
 def _read_metrics(path: Path) -> dict[str, float]:

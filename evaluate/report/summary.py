@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from statistics import median
 
 from quantum_trader.evaluate.bootstrap import Interval
 from quantum_trader.evaluate.records import AgentJudgement, Judgement
 from quantum_trader.evaluate.report import format as text
+from quantum_trader.evaluate.run_config import SEED_MARK
 
 BEATS_FLIPS = 0.95
 """Share of random timings that an agent has to outdo to be said to beat chance."""
@@ -21,6 +23,7 @@ def findings(judgement: Judgement) -> list[str]:
     parts = [
         _verdict(learners),
         _returns(learners),
+        _seeds(learners),
         _flips(learners),
         _hold(judgement, learners),
         _direction(learners),
@@ -99,6 +102,26 @@ def _flips(learners: list[AgentJudgement]) -> str:
         "Against chance, that is an agent's own decisions moved to random other moments, with as many buys, "
         f"sells and waits: {verdict} (share outdone: {', '.join(parts)})."
     )
+
+
+def _seeds(learners: list[AgentJudgement]) -> str:
+    """Median and range over the seeds of each policy that was trained with several."""
+    groups: dict[str, list[AgentJudgement]] = {}
+    for agent in learners:
+        groups.setdefault(agent.name.split(SEED_MARK)[0], []).append(agent)
+    parts = []
+    for name, agents in groups.items():
+        if len(agents) > 1:
+            returns = [agent.trading.total_return for agent in agents]
+            trades = text.count(round(median(agent.trading.trades for agent in agents)))
+            low, middle, high = (
+                text.percent(value, signed=True) for value in (min(returns), median(returns), max(returns))
+            )
+            parts.append(
+                f"{name} over {len(agents)} seeds has a median net return of {middle} ({low} to {high}), "
+                f"from a median of {trades} trades"
+            )
+    return "; ".join(parts) + "." if parts else ""
 
 
 def _hold(judgement: Judgement, learners: list[AgentJudgement]) -> str:

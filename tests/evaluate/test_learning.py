@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,29 +11,34 @@ import pytest
 from numpy.typing import NDArray
 
 from quantum_trader.agents.signals import Agent
+from quantum_trader.agents.tft.agent import TFTAgent
 from quantum_trader.agents.tft.config import tft_preset
 from quantum_trader.envs import EnvConfig, Market, PlantedConfig, planted_bars, preset, run_actions
 from quantum_trader.envs.actions import Action
 from quantum_trader.envs.policy_pass import decide_in_turn
 from quantum_trader.evaluate.experiment import run_experiment
 from quantum_trader.evaluate.run_config import MarketConfig, RunConfig
-from quantum_trader.evaluate.run_train import ask, cut_markets
+from quantum_trader.evaluate.run_data import load_markets
+from quantum_trader.evaluate.run_train import ask
 from quantum_trader.train import (
     DataConfig,
     NetworkTrainConfig,
-    PPOConfig,
     Prepared,
+    RLConfig,
     XGBoostConfig,
     encode_market,
-    fit_ppo,
     fit_tft,
     fit_xgboost,
     prepare,
 )
-from quantum_trader.train.ppo_validation import try_policy
+from quantum_trader.train.rl.markets import cut_markets
+from quantum_trader.train.rl.run import train_policy
+from quantum_trader.train.rl.validation import TablePolicy, ValidationResult, try_policy
 
 SHARE_OF_EDGE = 0.6
 """Share of the best possible edge that each learner must reach; the edge is what lies above a coin."""
+
+PPO_STEPS = 250_000
 
 Cues = NDArray[np.int8]
 
@@ -96,41 +101,58 @@ def test_xgboost_finds_the_planted_edge(planted: Planted) -> None:
     assert edge_reached(agent, planted) > SHARE_OF_EDGE
 
 
-def test_tft_and_ppo_find_the_planted_edge(planted: Planted, tmp_path: Path) -> None:
-    """The TFT reaches its share of the accuracy, and PPO on its encoder its share of the oracle's return."""
-    prepared = planted.prepared
-    tft = fit_tft(
+def fit_tiny_tft(prepared: Prepared, epochs: int, work: Path) -> TFTAgent:
+    """A small TFT, its folder at `work/tft`."""
+    return fit_tft(
         prepared.train,
         prepared.validation,
         model=tft_preset("tiny"),
-        training=NetworkTrainConfig(epochs=5, num_threads=1),
-        folder=tmp_path / "tft",
-        work=tmp_path,
+        training=NetworkTrainConfig(epochs=epochs, num_threads=1),
+        folder=work / "tft",
+        work=work,
         scaler=prepared.scaler,
         data_sha256=prepared.data_sha256,
     )
+
+
+def trained_on_validation_tried_on_test(
+    prepared: Prepared, tft: TFTAgent, work: Path
+) -> tuple[Market, ValidationResult]:
+    """PPO with the default settings but for its length; its deterministic pass over the test slice."""
+    fitted = train_policy(
+        prepared,
+        tft=tft,
+        encoder_folder=work / "tft",
+        config=RLConfig(total_steps=PPO_STEPS),
+        folder=work / "ppo",
+        work=work,
+    )
+    assert fitted.agent is not None
+    (market,) = cut_markets(prepared.test)
+    test = encode_market(tft, market, fitted.agent.features)
+    policy = TablePolicy(fitted.agent.network, [test.table])
+    return market, try_policy(policy, [test], EnvConfig())
+
+
+def test_tft_and_ppo_find_the_planted_edge(planted: Planted, tmp_path: Path) -> None:
+    """The TFT reaches its share of the accuracy, and PPO on its encoder its share of the oracle's return."""
+    tft = fit_tiny_tft(planted.prepared, 5, tmp_path)
     assert edge_reached(tft, planted) > SHARE_OF_EDGE
 
-    train, validation, test = (
-        [encode_market(tft, market) for market in cut_markets(rows)]
-        for rows in (prepared.train, prepared.validation, prepared.test)
-    )
-    ppo = fit_ppo(
-        train,
-        validation,
-        tft=tft,
-        encoder_folder=tmp_path / "tft",
-        config=PPOConfig(total_steps=250_000),
-        folder=tmp_path / "ppo",
-        work=tmp_path,
-        data_sha256=prepared.data_sha256,
-    )
-    earned = try_policy(ppo.network, test, EnvConfig()).log_return
-    market = test[0].market
-    first = int(np.searchsorted(prepared.markets[0].bars.timestamp, market.bars.timestamp[0]))
+    market, found = trained_on_validation_tried_on_test(planted.prepared, tft, tmp_path)
+    first = int(np.searchsorted(planted.prepared.markets[0].bars.timestamp, market.bars.timestamp[0]))
     best = oracle_log_return(market, planted.cue[first : first + len(market)])
     assert best > 0.5, "the planted edge must be worth trading after costs"
-    assert earned > SHARE_OF_EDGE * best
+    assert found.costs > 0.1, "the edge was traded at the contract's costs"
+    assert found.log_return > SHARE_OF_EDGE * best
+
+
+def test_ppo_stays_out_of_a_random_walk(tmp_path: Path) -> None:
+    """Where nothing can be foretold and every trade costs, the trained policy pays next to nothing."""
+    walk = prepare(load_markets(MarketConfig(data="random-walk", contract="binance-btc")), DataConfig())
+    tft = fit_tiny_tft(walk, 2, tmp_path)
+    _, found = trained_on_validation_tried_on_test(walk, tft, tmp_path)
+    assert found.costs < 0.01
 
 
 def test_a_random_walk_has_no_edge(tmp_path: Path) -> None:
@@ -143,7 +165,7 @@ def test_a_random_walk_has_no_edge(tmp_path: Path) -> None:
         preset="tiny",
         tft=NetworkTrainConfig(epochs=2, num_threads=1),
         xgboost=XGBoostConfig(rounds=60, n_jobs=1),
-        ppo=replace(PPOConfig(), total_steps=100_000, evaluations=6),
+        rl=RLConfig(total_steps=100_000, evaluations=6),
         coin_flips=20,
         bootstrap_draws=300,
     )

@@ -89,6 +89,8 @@ class RLConfig:
     ("outputs"), or "both". The fewer numbers, the less noise can be learnt by heart."""
     mirror: bool = True
     """Train and validate on every market's mirror image too, so that no drift of those years is learnt."""
+    warm_start: bool = True
+    """PPO, A2C with targets that see the outputs: begin with what the TFT's forecast alone would trade."""
     rollout_steps: int = 64
     """PPO: steps of each account between updates; longer rollouts see the reward of longer trades."""
     batch_size: int = 2048
@@ -113,7 +115,7 @@ class RLConfig:
     """Bonus for undecided policies; raising it delays freezing into one action."""
     final_entropy_coef: float = 1.0
     """Share of `entropy_coef` left at the end of a linear fall; 1 keeps it constant."""
-    risk_aversion: float = 4.0
+    risk_aversion: float = 1.0
     """Half of it, times the squared reward of a bar, is taken off each reward, and off the validation result
     by which the policy is chosen: a position without an edge then costs something. 0 is indifferent."""
     holding_penalty: float = 0.0

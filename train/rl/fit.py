@@ -34,6 +34,7 @@ from quantum_trader.train.rl.monitor import TrainingMonitor, Watch, refuse_broke
 from quantum_trader.train.rl.scale import fit_scale, set_scale
 from quantum_trader.train.rl.table import EncodedMarket
 from quantum_trader.train.rl.validation import policy_of, try_policy
+from quantum_trader.train.rl.warm_start import can_warm_start, warm_start
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +111,7 @@ def fit_policy(
     name = name or algorithm
     identity = _identity(train, validation, config, algorithm, tft.model_hash, data_sha256)
     with torch_threads(config.num_threads), _kept_random_state():
-        model, env = _model(train, config, algorithm)
+        model, env = _model(train, tft, config, algorithm)
         tables = [item.table for item in validation]
         monitor = TrainingMonitor(
             model,
@@ -123,6 +124,7 @@ def fit_policy(
                 evaluations=config.evaluations,
                 smoothing=config.smoothing,
                 patience=config.patience,
+                from_start=config.warm_start and can_warm_start(algorithm, config),
             ),
             work / "checkpoints" / f"{name}.pt",
             config_sha256=identity,
@@ -177,11 +179,13 @@ def learn(model: BaseAlgorithm, monitor: TrainingMonitor, name: str, log: Path) 
 
 
 def _model(
-    train: Sequence[EncodedMarket], config: RLConfig, algorithm: Algorithm
+    train: Sequence[EncodedMarket], tft: TFTAgent, config: RLConfig, algorithm: Algorithm
 ) -> tuple[BaseAlgorithm, TrainingVecEnv]:
     env = training_env(train, config, algorithm)
     model = build_algorithm(algorithm, env, config, train[0].market.bars.step_ms)
     set_scale(model.policy, *fit_scale(train))
+    if config.warm_start and can_warm_start(algorithm, config):
+        warm_start(model, train, tft, config)
     return model, env
 
 

@@ -62,9 +62,7 @@ def test_one_pass_serves_signals_and_embedding() -> None:
     """Signals, embedding, and both at once come from the same numbers."""
     agent, inputs = _agent(), random_inputs(5)
     encoded = agent.encode(inputs)
-    np.testing.assert_array_equal(
-        agent.answer(encoded).probabilities, agent.signals(inputs).probabilities
-    )
+    np.testing.assert_array_equal(agent.answer(encoded).probabilities, agent.signals(inputs).probabilities)
     np.testing.assert_array_equal(encoded.embedding, agent.embed(inputs))
     assert encoded.embedding.shape == (5, agent.embedding_size)
 

@@ -18,7 +18,7 @@ Floats32 = NDArray[np.float32]
 PolicyActions = Literal["order", "target"]
 """order: the answer is an order; target: it is the wanted position, long, short or none."""
 
-_POSITION = ACCOUNT_NAMES.index("position")
+_POSITION, _PENDING = ACCOUNT_NAMES.index("position"), ACCOUNT_NAMES.index("pending")
 _CLIP = 10.0
 _EDGE = 1 / 3
 """A continuous target nearer to zero than this stands for no position: a third of the range each."""
@@ -123,13 +123,15 @@ def orders(wanted: NDArray[np.int8], account: Floats32, actions: PolicyActions) 
     if actions == "order":
         return wanted
     target = np.select([wanted == Action.BUY, wanted == Action.SELL], [1, -1], 0)
-    change = np.sign(target - np.sign(account[:, _POSITION]))
+    # Orders still on their way count as filled: given again, they would carry the position past its target.
+    coming = np.clip(np.sign(account[:, _POSITION]) + np.rint(account[:, _PENDING]), -1, 1)
+    change = np.sign(target - coming)
     return np.select([change > 0, change < 0], [Action.BUY, Action.SELL], Action.HOLD).astype(np.int8)
 
 
 def _useless(account: Tensor) -> Tensor:
     """bool [B, 3]: orders that change nothing, as `quantum_trader.envs.masks` has them."""
-    held = account[:, _POSITION].round()
+    held = (account[:, _POSITION] + account[:, _PENDING]).round()
     found = torch.zeros((len(account), 3), dtype=torch.bool, device=account.device)
     found[:, Action.BUY] = held >= 1
     found[:, Action.SELL] = held <= -1

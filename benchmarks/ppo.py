@@ -1,4 +1,4 @@
-"""PPO frames per second with the TFT encoder inside and on its table: `python benchmarks/ppo.py [--json FILE]`.
+"""PPO frames per second, TFT encoder inside and on its table: `python benchmarks/ppo.py [--json FILE]`.
 
 A frame is one step of one account, paid for with its share of the update: all that `model.learn` of
 stable-baselines3 (SB3) does. All get the same market of 10,000 synthetic hourly bars, the same untrained TFT,
@@ -96,7 +96,7 @@ class Options:
     """Where to write the figures as JSON besides printing them."""
     preset: Preset = "paper"
     """Size of the encoder."""
-    features: PolicyFeatures = "encoder"
+    features: PolicyFeatures = "outputs"
     """What policies see of the market; "outputs" makes a smaller table."""
     accounts: tuple[int, ...] = (64, 256, 1024)
     """Accounts of ours on the table."""
@@ -353,7 +353,8 @@ def _table(figures: Sequence[Figure]) -> Iterator[str]:
         if each.what not in (TABLE, OURS):
             found[1] = ""
         rate = amount(each.steps_per_second)
-        yield f"{each.what:40s} {each.accounts:5d} {rate:>9s} {spread:>17s} {found[0]:>9s} {found[1]:>12s}".rstrip()
+        line = f"{each.what:40s} {each.accounts:5d} {rate:>9s} {spread:>17s} {found[0]:>9s} {found[1]:>12s}"
+        yield line.rstrip()
 
 
 def _targets(found: list[dict[str, Any]]) -> Iterator[str]:

@@ -58,7 +58,10 @@ def test_importing_a_package_imports_nothing_heavy(package: str) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["run", "train tft", "train bilstm", "train xgboost", "evaluate", "explain", "export", "data inspect"],
+    [
+        *("run", "train tft", "train bilstm", "train xgboost", "train ppo", "train rl"),
+        *("evaluate", "explain", "export", "data inspect"),
+    ],
 )
 def test_help_imports_nothing_heavy(command: str) -> None:
     """`--help` of every command answers without loading what the command itself needs."""

@@ -115,15 +115,15 @@ def fit_tiny_tft(prepared: Prepared, epochs: int, work: Path) -> TFTAgent:
     )
 
 
-def trained_on_validation_tried_on_test(
-    prepared: Prepared, tft: TFTAgent, work: Path
+def train_and_try(
+    prepared: Prepared, tft: TFTAgent, work: Path, config: RLConfig
 ) -> tuple[Market, ValidationResult]:
-    """PPO with the default settings but for its length; its deterministic pass over the test slice."""
+    """PPO's deterministic pass over the test slice, and the market it traded there."""
     fitted = train_policy(
         prepared,
         tft=tft,
         encoder_folder=work / "tft",
-        config=RLConfig(total_steps=PPO_STEPS),
+        config=config,
         folder=work / "ppo",
         work=work,
     )
@@ -139,7 +139,8 @@ def test_tft_and_ppo_find_the_planted_edge(planted: Planted, tmp_path: Path) -> 
     tft = fit_tiny_tft(planted.prepared, 5, tmp_path)
     assert edge_reached(tft, planted) > SHARE_OF_EDGE
 
-    market, found = trained_on_validation_tried_on_test(planted.prepared, tft, tmp_path)
+    config = RLConfig(total_steps=PPO_STEPS)
+    market, found = train_and_try(planted.prepared, tft, tmp_path, config)
     first = int(np.searchsorted(planted.prepared.markets[0].bars.timestamp, market.bars.timestamp[0]))
     best = oracle_log_return(market, planted.cue[first : first + len(market)])
     assert best > 0.5, "the planted edge must be worth trading after costs"
@@ -147,11 +148,21 @@ def test_tft_and_ppo_find_the_planted_edge(planted: Planted, tmp_path: Path) -> 
     assert found.log_return > SHARE_OF_EDGE * best
 
 
-def test_ppo_stays_out_of_a_random_walk(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "warm_start",
+    [
+        pytest.param(
+            True, marks=pytest.mark.xfail(strict=True, reason="what it begins with is kept though it loses")
+        ),
+        False,
+    ],
+)
+def test_ppo_stays_out_of_a_random_walk(warm_start: bool, tmp_path: Path) -> None:
     """Where nothing can be foretold and every trade costs, the trained policy pays next to nothing."""
     walk = prepare(load_markets(MarketConfig(data="random-walk", contract="binance-btc")), DataConfig())
     tft = fit_tiny_tft(walk, 2, tmp_path)
-    _, found = trained_on_validation_tried_on_test(walk, tft, tmp_path)
+    config = RLConfig(total_steps=PPO_STEPS, warm_start=warm_start)
+    _, found = train_and_try(walk, tft, tmp_path, config)
     assert found.costs < 0.01
 
 

@@ -6,11 +6,11 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from quantum_trader.envs.errors import ConfigError
+from quantum_trader.train.rl.activation import SigmoidTanh
 from quantum_trader.train.rl.config import ALGORITHMS, OFF_POLICY, Algorithm, RLConfig
 from quantum_trader.train.rl.extractor import TableExtractor
 
@@ -108,7 +108,7 @@ def _policy_options(algorithm: Algorithm, config: RLConfig) -> dict[str, Any]:
     options: dict[str, Any] = {
         "features_extractor_class": TableExtractor,
         "features_extractor_kwargs": {"account_hidden": config.account_hidden},
-        "activation_fn": torch.nn.Tanh,
+        "activation_fn": SigmoidTanh,
         "net_arch": {"pi": actor, "vf": critic},
     }
     if algorithm == "sac":

@@ -163,6 +163,11 @@ class RLConfig:
             _require(getattr(self, name) >= 0, name, "a number of at least 0", getattr(self, name))
         for name in ("final_learning_rate", "final_clip_range", "final_entropy_coef", "gae_lambda"):
             _require(0 <= getattr(self, name) <= 1, name, "a number in [0, 1]", getattr(self, name))
+        in_logs = self.env.reward in ("log_equity", "drawdown_penalised")
+        found = f"{self.risk_aversion:g} with env.reward {self.env.reward}"
+        _require(
+            in_logs or self.risk_aversion == 0, "risk_aversion", "0 for rewards that are no log return", found
+        )
         if self.gamma is not None:
             _require(0 <= self.gamma <= 1, "gamma", "a number in [0, 1]", self.gamma)
         _require(0 < self.smoothing <= 1, "smoothing", "a number in (0, 1]", self.smoothing)
@@ -177,11 +182,17 @@ class RLConfig:
         # A policy answers with one of three orders or positions; it sees its account.
         known = self.env.actions in ("order", "target") and self.env.max_units == 1
         found = f"{self.env.actions} with max_units {self.env.max_units}"
-        _require(known, "env.actions", '"order" or "target" with max_units 1', found)
+        expected = '"order" or "target" with max_units 1 (SAC makes them continuous by itself)'
+        _require(known, "env.actions", expected, found)
         _require(self.env.observe_account, "env.observe_account", "True", self.env.observe_account)
 
     def discount(self, step_ms: int) -> float:
         """Discount per bar for bars of `step_ms` milliseconds."""
+        in_logs = self.env.reward in ("log_equity", "drawdown_penalised")
+        found = f"{self.risk_aversion:g} with env.reward {self.env.reward}"
+        _require(
+            in_logs or self.risk_aversion == 0, "risk_aversion", "0 for rewards that are no log return", found
+        )
         if self.gamma is not None:
             return self.gamma
         bars = self.horizon_hours * _HOUR_MS / step_ms

@@ -22,6 +22,9 @@ class TrainingVecEnv(VecEnvWrapper):
         accounts: the accounts.
         config: `risk_aversion`, `holding_penalty`, `turnover_penalty`, `reward_scale`.
         shared_start: so many successive accounts draw the same episodes.
+
+    Attributes:
+        held: float64 [num_envs], positions at the end of the last step, those of finished episodes included.
     """
 
     def __init__(self, accounts: FuturesTradingVectorEnv, config: RLConfig, *, shared_start: int = 1) -> None:
@@ -30,6 +33,7 @@ class TrainingVecEnv(VecEnvWrapper):
         self.accounts = accounts
         self.config = config
         self.shared_start = shared_start
+        self.held = accounts.position
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         """Seed the accounts of a group alike; the next reset applies it."""
@@ -46,15 +50,17 @@ class TrainingVecEnv(VecEnvWrapper):
 
     def step_wait(self) -> Any:
         """Observations, shaped rewards, dones, infos."""
-        config, before = self.config, self.accounts.position if self.config.turnover_penalty else None
+        config, before = self.config, self.accounts.position
         observations, rewards, dones, infos = self.venv.step_wait()
+        self.held = self.accounts.position
+        for index in np.flatnonzero(dones):
+            # The accounts themselves have begun anew.
+            self.held[index] = infos[index]["final_info"]["position"]
         shaped = rewards - 0.5 * config.risk_aversion * rewards**2
         if config.holding_penalty:
-            shaped -= config.holding_penalty * (self.accounts.position != 0.0)
-        if before is not None:
-            # An account that begins anew in this step has closed nothing by its own decision.
-            changed = np.sign(self.accounts.position) != np.sign(before)
-            shaped -= config.turnover_penalty * (changed & ~dones)
+            shaped -= config.holding_penalty * (self.held != 0.0)
+        if config.turnover_penalty:
+            shaped -= config.turnover_penalty * (np.sign(self.held) != np.sign(before))
         return observations, (config.reward_scale * shaped).astype(np.float32), dones, infos
 
 

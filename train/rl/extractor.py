@@ -16,6 +16,7 @@ from quantum_trader.agents.policy_state import PolicyFeatures, policy_state, sta
 from quantum_trader.agents.tft.agent import TFTAgent
 from quantum_trader.agents.tft.blocks import SequenceDropout
 from quantum_trader.agents.tft.precision import Precision, autocast, use_bf16
+from quantum_trader.agents.tft.selection import ScalarGRNs
 from quantum_trader.envs.errors import ConfigError
 from quantum_trader.envs.features import FEATURE_SET_VERSION
 from quantum_trader.train.rl.distinct import distinct_rows
@@ -145,7 +146,7 @@ class TFTFeaturesExtractor(BaseFeaturesExtractor):
 def _silence_dropout(network: nn.Module) -> None:
     """Without dropout in any mode; evaluation mode would not do, since CUDA's LSTM cannot learn in it."""
     for module in network.modules():
-        if isinstance(module, SequenceDropout):
+        if isinstance(module, (SequenceDropout, ScalarGRNs)):
             module.rate = 0.0
         elif isinstance(module, nn.Dropout):
             module.p = 0.0

@@ -13,7 +13,9 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from quantum_trader.agents.tft.agent import TFTAgent
+from quantum_trader.agents.tft.precision import Precision
 from quantum_trader.envs.vector_env import FuturesTradingVectorEnv
+from quantum_trader.train.rl.activation import SigmoidTanh
 from quantum_trader.train.rl.algorithms import falling
 from quantum_trader.train.rl.config import RLConfig
 from quantum_trader.train.rl.environment import TrainingVecEnv
@@ -83,12 +85,20 @@ class FineTuning:
             config_sha256=config_sha256,
         )
 
-    def save_encoder(self) -> tuple[TFTAgent, Path]:
-        """Write the fine-tuned encoder's model folder; returns the agent and the folder."""
-        folder = self._work / "encoders" / self.name
+    def save_encoder(self, before: Path) -> tuple[TFTAgent, Path]:
+        """Write the fine-tuned encoder's model folder; returns the agent and the folder.
+
+        Where the policy as handed over was kept, they are the encoder of the first phase, with which the
+        TFT agent shares its pass, and its folder `before`.
+        """
         agent = self._tuned()
+        old, new = self._tft.model.state_dict(), agent.model.state_dict()
+        if all(torch.equal(old[name], value) for name, value in new.items()):
+            return self._tft, before
+        folder = self._work / "encoders" / self.name
         agent.save(folder)
-        return TFTAgent.load(folder), folder
+        precision: Precision = "bf16" if agent.bf16 else "fp32"
+        return TFTAgent.load(folder, precision=precision, num_threads=agent.num_threads), folder
 
     def encoded(self, tft: TFTAgent, markets: Sequence[EncodedMarket]) -> list[EncodedMarket]:
         """The markets with the tables of another encoder."""
@@ -150,7 +160,7 @@ def full_network(
                 "freeze": False,
                 "precision": "bf16" if tft.bf16 else "fp32",
             },
-            "activation_fn": torch.nn.Tanh,
+            "activation_fn": SigmoidTanh,
             "net_arch": {"pi": list(config.layers), "vf": list(config.critic_layers)},
         },
     )

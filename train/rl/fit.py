@@ -109,9 +109,13 @@ def fit_policy(
             f"fine_tune: only ppo has a second phase, found {algorithm}: leave total_steps at 0."
         )
     name = name or algorithm
-    identity = _identity(train, validation, config, algorithm, tft.model_hash, data_sha256)
+    identity = _identity(train, validation, config, algorithm, tft, data_sha256)
     with torch_threads(config.num_threads), _kept_random_state():
-        model, env = _model(train, tft, config, algorithm)
+        checkpoint = work / "checkpoints" / f"{name}.pt"
+        model, env = _model(train, config, algorithm)
+        warm = config.warm_start and can_warm_start(algorithm, config)
+        if warm and not checkpoint.exists():
+            warm_start(model, train, tft, config)
         tables = [item.table for item in validation]
         monitor = TrainingMonitor(
             model,
@@ -124,9 +128,9 @@ def fit_policy(
                 evaluations=config.evaluations,
                 smoothing=config.smoothing,
                 patience=config.patience,
-                from_start=config.warm_start and can_warm_start(algorithm, config),
+                from_start=warm,
             ),
-            work / "checkpoints" / f"{name}.pt",
+            checkpoint,
             config_sha256=identity,
             entropy=None
             if algorithm in OFF_POLICY
@@ -143,7 +147,7 @@ def fit_policy(
             learn(phase.model, phase.monitor, phase.name, work / "tensorboard" / phase.name)
             phase.monitor.load_best()
             model, metrics = phase.model, phase.monitor.metrics()
-            tuned, encoder = phase.save_encoder()
+            tuned, encoder = phase.save_encoder(encoder_folder)
             validation = phase.encoded(tuned, validation)
         if not can_export(algorithm):
             return FittedPolicy(agent=None, metrics=metrics)
@@ -179,13 +183,11 @@ def learn(model: BaseAlgorithm, monitor: TrainingMonitor, name: str, log: Path) 
 
 
 def _model(
-    train: Sequence[EncodedMarket], tft: TFTAgent, config: RLConfig, algorithm: Algorithm
+    train: Sequence[EncodedMarket], config: RLConfig, algorithm: Algorithm
 ) -> tuple[BaseAlgorithm, TrainingVecEnv]:
     env = training_env(train, config, algorithm)
     model = build_algorithm(algorithm, env, config, train[0].market.bars.step_ms)
     set_scale(model.policy, *fit_scale(train))
-    if config.warm_start and can_warm_start(algorithm, config):
-        warm_start(model, train, tft, config)
     return model, env
 
 
@@ -216,7 +218,7 @@ def _identity(
     validation: Sequence[EncodedMarket],
     config: RLConfig,
     algorithm: Algorithm,
-    encoder_sha256: str,
+    tft: TFTAgent,
     data_sha256: str,
 ) -> str:
     """Hash of everything that decides how training goes on."""
@@ -225,7 +227,7 @@ def _identity(
         {
             "config": to_plain(replace(config, num_threads=0)),
             "algorithm": algorithm,
-            "encoder": encoder_sha256,
+            "encoder": [tft.model_hash, tft.bf16],
             "data": data_sha256,
             "train": [_extent(item) for item in train],
             "validation": [_extent(item) for item in validation],

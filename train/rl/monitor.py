@@ -159,6 +159,9 @@ class TrainingMonitor(BaseCallback):
         figures = validation_scalars(result) | {"validation/utility_mean": self._mean}
         for name, value in (figures | self._scalars.take()).items():
             self.logger.record(name, value)
+        # Some algorithms write rarely (A2C every 100 rollouts, DQN and SAC with episodes): later figures
+        # would be written over these, or stand at another step.
+        self.logger.dump(self.num_timesteps)
         self._save()
 
     def _exhausted(self) -> bool:

@@ -32,7 +32,7 @@ class TrainingScalars:
 
     def step(self, told: dict[str, Any]) -> None:
         """Count one step of all accounts, from the local variables of stable-baselines3's rollout."""
-        side = np.sign(self._env.accounts.position).astype(np.int64)
+        side = np.sign(self._env.held).astype(np.int64)
         self._held += np.bincount(side + 1, minlength=3)
         for index in np.flatnonzero(told["dones"]):
             final = told["infos"][index]["final_info"]

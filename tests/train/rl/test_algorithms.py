@@ -89,7 +89,7 @@ def test_clip_range_falls(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_unknown_name_is_refused() -> None:
     """A name that is none of the seven is a `ConfigError` with all of them."""
-    with pytest.raises(ConfigError, match="expected one of ppo, a2c, dqn, sac, maskable_ppo, .* found 'td3'"):
+    with pytest.raises(ConfigError, match=r"expected one of ppo, a2c, dqn, .* found 'td3'"):
         _build("td3")
 
 

@@ -159,13 +159,13 @@ def test_targets_become_orders(algorithm: Algorithm, target: int, answer: Action
     model, _ = tiny_policy.model(algorithm, CONFIG)
     head = model.policy.action_net if algorithm == "ppo" else None
     if algorithm == "dqn":
-        head = model.policy.q_net.q_net[-1]  # type: ignore[union-attr]
+        head = model.policy.q_net.q_net[-1]
     elif algorithm == "qrdqn":
-        head = model.policy.quantile_net.quantile_net[-1]  # type: ignore[union-attr]
+        head = model.policy.quantile_net.quantile_net[-1]
     assert head is not None
     with torch.no_grad():
-        head.bias.zero_()  # type: ignore[operator, union-attr]
-        head.bias.view(-1, 3)[:, target] = 100.0  # type: ignore[operator, union-attr]
+        head.bias.zero_()
+        head.bias.view(-1, 3)[:, target] = 100.0
     rows = _rows(30)
     found = _asked(export_policy(model, algorithm, CONFIG), rows).argmax(dim=1).numpy().astype(np.int8)
     assert set(found.tolist()) == {answer}

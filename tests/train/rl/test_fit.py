@@ -159,7 +159,7 @@ def test_unusable_ingredients_are_named(fit: Fit, tmp_path: Path) -> None:
         fit(tmp_path, tft=tiny_tft(seed=4))
     with pytest.raises(ConfigError, match="TINY: episode_bars 5000"):
         fit(tmp_path, replace(CONFIG, env=replace(CONFIG.env, episode_bars=5_000)))
-    with pytest.raises(ConfigError, match="algorithm: expected one of ppo, .* found 'td3'"):
+    with pytest.raises(ConfigError, match=r"algorithm: expected one of ppo, .* found 'td3'"):
         fit(tmp_path, algorithm="td3")
     both = replace(CONFIG, fine_tune=FineTuneConfig(total_steps=64))
     with pytest.raises(ConfigError, match="only ppo has a second phase, found a2c"):
@@ -213,7 +213,9 @@ def test_calibration_tempers_what_is_said_and_not_what_is_done(fit: Fit, tmp_pat
     np.testing.assert_array_equal(plain.act(state, account), tempered.act(state, account))
 
 
-def test_calibration_is_that_of_the_labelled_rows(monkeypatch: pytest.MonkeyPatch, fit: Fit, tmp_path: Path) -> None:
+def test_calibration_is_that_of_the_labelled_rows(
+    monkeypatch: pytest.MonkeyPatch, fit: Fit, tmp_path: Path
+) -> None:
     """Every label meets the uncalibrated answer of a flat account at its own market and bar."""
     from quantum_trader.agents.calibration import fit_calibration
     from quantum_trader.train.rl import fit as module

@@ -151,13 +151,13 @@ def test_entropy_bonus_falls(checkpoint: Path) -> None:
     model, env = tiny_policy.model("ppo", tiny_policy.short(4))
     model.set_logger(Logger(None, []))
     seen: list[float] = []
-    train = model.train  # type: ignore[attr-defined]
+    train = model.train
 
     def noted() -> None:
-        seen.append(model.ent_coef)  # type: ignore[attr-defined]
+        seen.append(model.ent_coef)
         train()
 
-    model.train = noted  # type: ignore[attr-defined]
+    model.train = noted
     monitor = TrainingMonitor(
         model, env, lambda: RESULT, _watch(4), checkpoint, config_sha256="hash", entropy=lambda left: 8 * left
     )

@@ -13,7 +13,7 @@ import torch
 
 from quantum_trader.agents.policy_agent import WEIGHTS
 from quantum_trader.train.progress import Progress
-from quantum_trader.train.rl import fine_tune, fit as fit_module
+from quantum_trader.train.rl import fine_tune, fit as fit_module, warm_start
 from quantum_trader.train.rl.config import ALGORITHMS, Algorithm, FineTuneConfig, RLConfig
 from quantum_trader.train.rl.validation import ValidationResult, try_policy
 
@@ -122,13 +122,27 @@ def test_second_phase_goes_on_too(
 ) -> None:
     """Cut off in its second phase, before and after its first step, a training ends as the whole one."""
     phase = FineTuneConfig(
-        total_steps=40, num_envs=4, shared_start=2, rollout_steps=2, batch_size=8, epochs=1, learning_rate=1e-2
+        total_steps=40,
+        num_envs=4,
+        shared_start=2,
+        rollout_steps=2,
+        batch_size=8,
+        epochs=1,
+        learning_rate=1e-2,
     )
     config = replace(tiny_policy.short(1), fine_tune=phase)
     _check(monkeypatch, fit, tmp_path, config, "ppo", module=fine_tune, stops=(0, 3))
     former = (encoder / "weights.safetensors").read_bytes()
     assert (tmp_path / "cut/models/policy/encoder/weights.safetensors").read_bytes() != former
     assert not (tmp_path / "cut/checkpoints/ppo-fine-tuned.pt").exists()
+
+
+def test_warm_started_training_goes_on_too(monkeypatch: pytest.MonkeyPatch, fit: Fit, tmp_path: Path) -> None:
+    """A training that began with imitation, cut off at its very first trial and later, ends the same."""
+    monkeypatch.setattr(warm_start, "_STEPS", 5)
+    monkeypatch.setattr(warm_start, "_BATCH", 64)
+    config = replace(CONFIG, warm_start=True, learning_rate=1e-2, final_entropy_coef=0.1)
+    _check(monkeypatch, fit, tmp_path, config, "ppo", stops=(0, 3))
 
 
 def test_progress_starts_where_it_stopped(

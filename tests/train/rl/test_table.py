@@ -108,7 +108,7 @@ def test_a_broken_encoder_leaves_no_file(tmp_path: Path) -> None:
 def test_a_file_appears_whole_or_not_at_all(
     monkeypatch: pytest.MonkeyPatch, saved: TFTAgent, tmp_path: Path
 ) -> None:
-    """Cut off in the second of three markets, nothing lies under the final name; the next call encodes all."""
+    """Cut off in the second of three markets, nothing lies under the final name; a next call encodes all."""
     encode = module.encode_market
     begun: list[str] = []
 
@@ -127,7 +127,9 @@ def test_a_file_appears_whole_or_not_at_all(
     assert all(item.table[item.market.usable].any(axis=1).all() for item in found)
 
 
-def test_found_again_without_encoding(monkeypatch: pytest.MonkeyPatch, saved: TFTAgent, tmp_path: Path) -> None:
+def test_found_again_without_encoding(
+    monkeypatch: pytest.MonkeyPatch, saved: TFTAgent, tmp_path: Path
+) -> None:
     """The same encoder, features and markets are read from the one file, memory-mapped, equal to what was
     encoded; nothing is encoded a second time."""
     first = encode_markets(saved, _markets(), "outputs", tmp_path / "tables")

@@ -46,8 +46,8 @@ class Plan:
 def _growth(item: EncodedMarket, side: int, opened: int, closed: int) -> float:
     """Equity factor of one trade of leverage 1, decided at the closes of two bars, filled at the next opens.
 
-    Quantity q = E / C, entry at O (1 + side slip), exit at O' (1 - side slip), a fee on both notionals. A full
-    position and its fee do not fit into the equity: the order is cut to q = E / (p (1 + fee)).
+    Quantity q = E / C, entry at O (1 + side slip), exit at O' (1 - side slip), a fee on both notionals. Where
+    a full position and its fee do not fit into the equity, the order is cut to q = E / (p (1 + fee)).
     """
     bars = item.market.bars
     entry = bars.open[opened + 1] * (1 + side * SLIP)
@@ -122,7 +122,7 @@ def test_costs_are_the_contracts_own() -> None:
 def test_a_lost_account_is_still_a_number() -> None:
     """After a liquidation of everything the return is finite and very low."""
     env = EnvConfig(leverage=50.0, equity_floor=0.0)
-    every = {bar: Action.BUY for bar in range(60, 119)}
+    every = dict.fromkeys(range(60, 119), Action.BUY)
     found = try_policy(Plan({0: every, 1: every}), tiny_policy.validation(), env)
     assert np.isfinite(found.log_return)
     assert found.drawdown > 0.5

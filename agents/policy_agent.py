@@ -21,8 +21,9 @@ from quantum_trader.agents.folder import (
 from quantum_trader.agents.live import LiveAgent
 from quantum_trader.agents.network import EncoderOutput
 from quantum_trader.agents.network_agent import Encoded
+from quantum_trader.agents.policy_features import PolicyFeatures
 from quantum_trader.agents.policy_network import PolicyNetwork, PolicyShape, orders
-from quantum_trader.agents.policy_state import PolicyFeatures, policy_state, state_size
+from quantum_trader.agents.policy_state import policy_state, state_size
 from quantum_trader.agents.signals import ModelInputs, Signals
 from quantum_trader.agents.tft.agent import TFTAgent
 from quantum_trader.envs.actions import Action
@@ -142,7 +143,7 @@ class PolicyAgent(LiveAgent):
                 calibration=self.calibration,
                 provenance=provenance,
                 files={WEIGHTS: lambda target: save_file(state, target)},
-                extra={"encoder_sha256": encoder.sha256, "algorithm": self.name},
+                extra={"encoder_sha256": encoder.sha256, "name": self.name},
             )
             shutil.copytree(encoder_folder, staged / ENCODER)
 
@@ -170,7 +171,7 @@ class PolicyAgent(LiveAgent):
         try:
             network = _network(folder.config, tft)
             network.load_state_dict(load_file(folder.file(WEIGHTS)))
-            name = str(folder.extra["algorithm"])
+            name = str(folder.extra["name"])
         except (ConfigError, KeyError, TypeError, ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise ModelFolderError(

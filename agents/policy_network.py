@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from quantum_trader.agents.policy_state import PolicyFeatures
+from quantum_trader.agents.policy_features import PolicyFeatures
 from quantum_trader.envs.actions import Action
 from quantum_trader.envs.observe import ACCOUNT_NAMES, ACCOUNT_SIZE
 
@@ -20,6 +21,7 @@ PolicyActions = Literal["order", "target"]
 
 _POSITION, _PENDING = ACCOUNT_NAMES.index("position"), ACCOUNT_NAMES.index("pending")
 _CLIP = 10.0
+_CERTAIN = 3.0
 _EDGE = 1 / 3
 """A continuous target nearer to zero than this stands for no position: a third of the range each."""
 
@@ -106,6 +108,19 @@ class PolicyNetwork(nn.Module):
         if self.shape.masked:
             answer = answer.masked_fill(_useless(account), -torch.inf)
         return answer
+
+
+def staying_out(network: PolicyNetwork) -> PolicyNetwork:
+    """A network of the same shape that wants no position and gives no order, whatever it sees."""
+    silent = copy.deepcopy(network)
+    with torch.no_grad():
+        silent.head.weight.zero_()
+        silent.head.bias.zero_()
+        if network.shape.head == "logits":
+            silent.head.bias[Action.HOLD] = _CERTAIN
+        else:
+            silent.head.bias[1] = -_CERTAIN
+    return silent
 
 
 def orders(wanted: NDArray[np.int8], account: Floats32, actions: PolicyActions) -> NDArray[np.int8]:

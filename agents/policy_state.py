@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
 
 from quantum_trader.agents.network import EncoderOutput, Network
+from quantum_trader.agents.policy_features import PolicyFeatures
 from quantum_trader.envs.actions import Action
 from quantum_trader.envs.errors import ConfigError
-
-PolicyFeatures = Literal["encoder", "outputs", "both"]
-"""encoder: the embedding [D]; outputs: two log odds, median and spread of each horizon; both: all of it."""
 
 _ODDS = 2
 

@@ -48,7 +48,7 @@ from tft_peers.ours import agent
 
 from quantum_trader.agents.network import parameter_count
 from quantum_trader.agents.network_config import Preset
-from quantum_trader.agents.policy_state import PolicyFeatures
+from quantum_trader.agents.policy_features import PolicyFeatures
 from quantum_trader.agents.signals import ModelInputs
 from quantum_trader.agents.tft import TFTAgent, tft_preset
 from quantum_trader.agents.tft.precision import Precision

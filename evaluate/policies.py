@@ -16,6 +16,7 @@ from quantum_trader.evaluate.run_train import Fitting
 from quantum_trader.train.rl.config import ALGORITHMS, Algorithm
 
 _SHOWN = {
+    "best_tried_utility": "best tried",
     "validation_log_return": "log return",
     "validation_trades": "trades",
     "validation_win_rate": "win rate",
@@ -68,13 +69,19 @@ def train_policies(
 
 
 def policy_table(policies: Sequence[TrainedPolicy]) -> str:
-    """Lines of text: per algorithm the median over seeds of each figure, with the log return's range."""
+    """Lines of text: per algorithm the median over seeds of each figure, with the log return's range.
+
+    "best tried" is the mean utility of the best policy tried: where it is not above 0, the policy kept stays
+    out.
+    """
     width = max(len(policy.algorithm) for policy in policies)
     heads = " ".join(f"{title:>10}" for title in _SHOWN.values())
     lines = [f"{'validation':<{width}} {heads}   lowest ... highest log return"]
     for algorithm in dict.fromkeys(policy.algorithm for policy in policies):
         mine = [policy.metrics for policy in policies if policy.algorithm == algorithm]
-        medians = " ".join(f"{median(each[name] for each in mine):>10.4f}" for name in _SHOWN)
+        medians = " ".join(
+            f"{median(each.get(name, float('nan')) for each in mine):>10.4f}" for name in _SHOWN
+        )
         returns = [each["validation_log_return"] for each in mine]
         lines.append(f"{algorithm:<{width}} {medians}   {min(returns):.4f} ... {max(returns):.4f}")
     return "\n".join(lines)

@@ -236,7 +236,7 @@ class Fitting:
             name=name,
         )
         if fitted.metrics["validation_trades"] == 0:
-            self.stages.say(f"{name}: stays out; nothing it tried was worth its costs on validation")
+            self.stages.say(f"{name}: stays out; nothing it tried beat that on validation")
         return fitted
 
     def _policy_stage(

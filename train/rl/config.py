@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from quantum_trader.agents.policy_state import PolicyFeatures
+from quantum_trader.agents.policy_features import PolicyFeatures
 from quantum_trader.envs.env_config import EnvConfig
 from quantum_trader.envs.errors import ConfigError
 
@@ -138,6 +138,8 @@ class RLConfig:
     """How often the policy is tried on the validation slice during training."""
     smoothing: float = 0.3
     """Weight of the newest validation result in the running mean by which the best policy is chosen."""
+    stay_out: bool = True
+    """Keep a policy without trades where no policy tried had a mean utility above 0, what that earns."""
     patience: int = 8
     """Evaluations without a better running mean before training stops early; 0 never stops."""
     seed: int = 0

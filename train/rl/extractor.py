@@ -11,8 +11,9 @@ import torch
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
+from quantum_trader.agents.policy_features import PolicyFeatures
 from quantum_trader.agents.policy_network import StateEncoder
-from quantum_trader.agents.policy_state import PolicyFeatures, policy_state, state_size
+from quantum_trader.agents.policy_state import policy_state, state_size
 from quantum_trader.agents.tft.agent import TFTAgent
 from quantum_trader.agents.tft.blocks import SequenceDropout
 from quantum_trader.agents.tft.precision import Precision, autocast, use_bf16

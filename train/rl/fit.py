@@ -19,6 +19,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from quantum_trader.agents.calibration import fit_calibration
 from quantum_trader.agents.folder import Provenance, load_model_folder
 from quantum_trader.agents.policy_agent import PolicyAgent
+from quantum_trader.agents.policy_network import staying_out
 from quantum_trader.agents.tft.agent import TFTAgent
 from quantum_trader.agents.tft.precision import torch_threads
 from quantum_trader.envs.config import to_plain
@@ -31,9 +32,10 @@ from quantum_trader.train.rl.environment import TrainingVecEnv, training_env
 from quantum_trader.train.rl.export import can_export, export_policy
 from quantum_trader.train.rl.fine_tune import FineTuning
 from quantum_trader.train.rl.monitor import TrainingMonitor, Watch, refuse_broken_weights
+from quantum_trader.train.rl.scalars import result_metrics
 from quantum_trader.train.rl.scale import fit_scale, set_scale
 from quantum_trader.train.rl.table import EncodedMarket
-from quantum_trader.train.rl.validation import policy_of, try_policy
+from quantum_trader.train.rl.validation import TablePolicy, policy_of, try_policy
 from quantum_trader.train.rl.warm_start import can_warm_start, warm_start
 
 
@@ -138,7 +140,7 @@ def fit_policy(
         )
         learn(model, monitor, name, work / "tensorboard" / name)
         monitor.load_best()
-        metrics, tuned, encoder = monitor.metrics(), tft, encoder_folder
+        kept, tuned, encoder = monitor, tft, encoder_folder
         if config.fine_tune.total_steps:
             assert isinstance(model, OnPolicyAlgorithm)
             phase = FineTuning(
@@ -146,12 +148,19 @@ def fit_policy(
             )
             learn(phase.model, phase.monitor, phase.name, work / "tensorboard" / phase.name)
             phase.monitor.load_best()
-            model, metrics = phase.model, phase.monitor.metrics()
+            model, kept = phase.model, phase.monitor
             tuned, encoder = phase.save_encoder(encoder_folder)
             validation = phase.encoded(tuned, validation)
+        metrics = kept.metrics()
         if not can_export(algorithm):
             return FittedPolicy(agent=None, metrics=metrics)
-        agent = PolicyAgent(export_policy(model, algorithm, config), tuned, name=name)
+        network = export_policy(model, algorithm, config)
+        if config.stay_out and kept.best_score <= 0.0:
+            network = staying_out(network)
+            policy = TablePolicy(network, [item.table for item in validation])
+            metrics = result_metrics(try_policy(policy, validation, config.env, config.risk_aversion))
+        metrics["best_tried_utility"] = kept.best_score
+        agent = PolicyAgent(network, tuned, name=name)
     if labels is not None:
         agent.calibration = _calibration(agent, validation, labels)
     provenance = Provenance.now(data_sha256=data_sha256, seed=config.seed, metrics=metrics)

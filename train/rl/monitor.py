@@ -17,7 +17,7 @@ from quantum_trader.envs.errors import TrainingError
 from quantum_trader.train.checkpoint import read_checkpoint, write_checkpoint
 from quantum_trader.train.progress import Progress
 from quantum_trader.train.rl.environment import TrainingVecEnv
-from quantum_trader.train.rl.scalars import TrainingScalars, validation_scalars
+from quantum_trader.train.rl.scalars import TrainingScalars, result_metrics, validation_scalars
 from quantum_trader.train.rl.state import capture, restore
 from quantum_trader.train.rl.validation import ValidationResult
 
@@ -44,8 +44,8 @@ class TrainingMonitor(BaseCallback):
     """Evaluates every `total_steps / evaluations` steps and stops when the running mean stops rising.
 
     The policy kept is the one at whose evaluation an exponential mean of the validation utility was
-    highest: neither the last one nor the luckiest single result. The first results count less, since the mean
-    begins at 0, which is what staying out earns.
+    highest: neither the last one nor the luckiest single result. The mean begins at 0, which is what staying
+    out earns, so that the first gains count less; the first losses count in full.
 
     Args:
         model: what is trained.
@@ -75,8 +75,9 @@ class TrainingMonitor(BaseCallback):
         self._checkpoint, self._sha256 = checkpoint, config_sha256
         self._every = max(watch.total_steps // watch.evaluations, 1)
         self._due = 0 if watch.from_start else self._every
+        self._count = 0
         self._mean = 0.0
-        self._best_mean = -np.inf
+        self._best_score = -np.inf
         self._best_state: dict[str, Any] | None = None
         self._best_result: ValidationResult | None = None
         self._since_best = 0
@@ -96,7 +97,7 @@ class TrainingMonitor(BaseCallback):
             return self._watch.total_steps
         restore(self.model, self._env, saved["training"])
         self._evaluated_at = self.model.num_timesteps
-        self._mean, self._best_mean = saved["mean"], saved["best_mean"]
+        self._count, self._mean, self._best_score = saved["count"], saved["mean"], saved["best_score"]
         self._best_state, self._since_best = saved["best_state"], saved["since_best"]
         self._best_result = ValidationResult(**saved["best_result"])
         self._due = saved["due"]
@@ -109,13 +110,14 @@ class TrainingMonitor(BaseCallback):
         if self._best_state is not None:
             self.model.policy.load_state_dict(self._best_state)
 
+    @property
+    def best_score(self) -> float:
+        """Mean utility of the kept policy."""
+        return float(self._best_score)
+
     def metrics(self) -> dict[str, float]:
         """Validation figures of the kept policy."""
-        if self._best_result is None:
-            return {}
-        return {
-            name.replace("/", "_"): value for name, value in validation_scalars(self._best_result).items()
-        }
+        return {} if self._best_result is None else result_metrics(self._best_result)
 
     def _on_step(self) -> bool:
         self._scalars.step(self.locals)
@@ -150,10 +152,13 @@ class TrainingMonitor(BaseCallback):
             )
         self._evaluated_at = self.num_timesteps
         weight = self._watch.smoothing
+        self._count += 1
         self._mean = weight * result.utility + (1 - weight) * self._mean
+        # Early gains count less, early losses in full: or else the first of equally bad policies would win.
+        score = min(self._mean, self._mean / (1 - (1 - weight) ** self._count))
         self._since_best += 1
-        if self._mean > self._best_mean:
-            self._best_mean, self._since_best = self._mean, 0
+        if score > self._best_score:
+            self._best_score, self._since_best = score, 0
             self._best_state = copy.deepcopy(self.model.policy.state_dict())
             self._best_result = result
         figures = validation_scalars(result) | {"validation/utility_mean": self._mean}
@@ -173,7 +178,8 @@ class TrainingMonitor(BaseCallback):
             "training": capture(self.model, self._env),
             "due": self._due,
             "mean": self._mean,
-            "best_mean": float(self._best_mean),
+            "count": self._count,
+            "best_score": float(self._best_score),
             "best_state": self._best_state,
             "best_result": self._best_result._asdict(),
             "since_best": self._since_best,

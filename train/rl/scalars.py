@@ -67,3 +67,8 @@ def validation_scalars(result: ValidationResult) -> dict[str, float]:
     figures = {f"validation/{name}": value for name, value in result._asdict().items() if name != "shares"}
     shares = zip(("hold", "buy", "sell"), result.shares, strict=True)
     return figures | {f"validation/share_{name}": value for name, value in shares}
+
+
+def result_metrics(result: ValidationResult) -> dict[str, float]:
+    """The same under names that a model folder keeps: `validation_...`."""
+    return {name.replace("/", "_"): value for name, value in validation_scalars(result).items()}

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantum_trader.agents.policy_agent import market_state
-from quantum_trader.agents.policy_state import PolicyFeatures, state_size
+from quantum_trader.agents.policy_features import PolicyFeatures
+from quantum_trader.agents.policy_state import state_size
 from quantum_trader.agents.signals import ModelInputs
 from quantum_trader.agents.tft.agent import TFTAgent
 from quantum_trader.envs.errors import TrainingError

@@ -66,7 +66,7 @@ def test_folder_holds_what_was_measured(fitted: Path) -> None:
     assert agent.tft is tiny_policy.tft()
     assert agent.name == "ppo"
     provenance = load_model_folder(fitted / "models" / "policy").provenance
-    assert set(provenance.metrics) == METRICS
+    assert set(provenance.metrics) == METRICS | {"best_tried_utility"}
     assert (provenance.seed, provenance.data_sha256) == (CONFIG.seed, "data")
     markets = tiny_policy.validation()
     policy = TablePolicy(agent.network, [item.table for item in markets])
@@ -255,3 +255,31 @@ def test_orders_and_targets_are_both_learnt(fit: Fit, tmp_path: Path) -> None:
         agent = fit(tmp_path / actions, replace(tiny_policy.short(1), env=env)).agent
         assert agent is not None
         assert agent.network.shape.actions == actions
+
+
+def test_a_policy_that_only_loses_is_not_kept(
+    monkeypatch: pytest.MonkeyPatch, fit: Fit, tmp_path: Path
+) -> None:
+    """Where no policy tried has a mean utility above 0, what is written stays out, its figures say so, and
+    the best that was tried is named; where one has, it is kept."""
+    from quantum_trader.train.rl import fit as module
+
+    def judged(utility: float) -> Callable[..., Any]:
+        def trial(policy: Any, *arguments: Any) -> Any:
+            found = try_policy(policy, *arguments)
+            return found._replace(utility=utility) if found.trades else found
+
+        return trial
+
+    config = replace(tiny_policy.short(2), stay_out=True)
+    monkeypatch.setattr(module, "try_policy", judged(-0.5))
+    lost = fit(tmp_path / "lost", config)
+    assert lost.agent is not None
+    assert not lost.agent.network.head.weight.any()
+    assert lost.metrics["validation_trades"] == lost.metrics["validation_utility"] == 0.0
+    assert lost.metrics["best_tried_utility"] == pytest.approx(-0.5)
+    monkeypatch.setattr(module, "try_policy", judged(0.5))
+    won = fit(tmp_path / "won", config)
+    assert won.agent is not None
+    assert won.agent.network.head.weight.any()
+    assert won.metrics["validation_trades"] > 0

@@ -114,7 +114,8 @@ def test_drawn_conditions_go_on_too(
         delay_bars=2,
         reward="differential_sharpe",
     )
-    _check(monkeypatch, fit, tmp_path, replace(CONFIG, env=env, learning_rate=1e-2), "ppo")
+    config = replace(CONFIG, env=env, learning_rate=1e-2, risk_aversion=0.0)
+    _check(monkeypatch, fit, tmp_path, config, "ppo")
 
 
 def test_second_phase_goes_on_too(

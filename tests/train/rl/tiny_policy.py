@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from quantum_trader.agents.policy_state import PolicyFeatures
+from quantum_trader.agents.policy_features import PolicyFeatures
 from quantum_trader.agents.signals import ModelInputs
 from quantum_trader.agents.tft.agent import TFTAgent
 from quantum_trader.envs.contract import FuturesContract
@@ -49,6 +49,8 @@ CONFIG = RLConfig(
         buffer_size=500, learning_starts=100, batch_size=16, target_update_interval=64, exploration_share=0.8
     ),
     warm_start=False,
+    # Its own weights are looked at, however little they earn.
+    stay_out=False,
     evaluations=6,
     patience=0,
     seed=7,

@@ -354,9 +354,9 @@ def test_an_edited_config_is_refused(damaged: Path, change: dict[str, Any], name
 
 
 def test_a_missing_entry_is_refused(damaged: Path) -> None:
-    """A shape without its layers, and a folder that names no algorithm or encoder, are not loaded."""
+    """A shape without its layers, and a folder that names neither itself nor its encoder, are not loaded."""
     whole = (damaged / "config.json").read_text()
-    for part, key in (("config", "layers"), ("extra", "algorithm"), ("extra", "encoder_sha256")):
+    for part, key in (("config", "layers"), ("extra", "name"), ("extra", "encoder_sha256")):
         (damaged / "config.json").write_text(whole)
         message = _edit(damaged, lambda manifest, part=part, key=key: manifest[part].pop(key))  # type: ignore[misc]
         assert key in message or "not the encoder" in message

@@ -110,15 +110,68 @@ def fit_policy(
         raise ConfigError(
             f"fine_tune: only ppo has a second phase, found {algorithm}: leave total_steps at 0."
         )
-    name = name or algorithm
-    identity = _identity(train, validation, config, algorithm, tft, data_sha256)
+    fitting = _Fitting(
+        train=train,
+        validation=validation,
+        tft=tft,
+        encoder_folder=encoder_folder,
+        config=config,
+        work=work,
+        algorithm=algorithm,
+        name=name or algorithm,
+        config_sha256=_identity(train, validation, config, algorithm, tft, data_sha256),
+    )
     with torch_threads(config.num_threads), _kept_random_state():
-        checkpoint = work / "checkpoints" / f"{name}.pt"
-        model, env = _model(train, config, algorithm)
+        kept = fitting.first_phase()
+        if config.fine_tune.total_steps:
+            kept = fitting.second_phase(kept)
+        if not can_export(algorithm):
+            return FittedPolicy(agent=None, metrics=kept.monitor.metrics())
+        agent, metrics = fitting.export(kept)
+    if labels is not None:
+        agent.calibration = _calibration(agent, kept.validation, labels)
+    provenance = Provenance.now(data_sha256=data_sha256, seed=config.seed, metrics=metrics)
+    agent.save(folder, provenance=provenance, encoder_folder=kept.encoder_folder)
+    fitting.forget_second_phase()
+    return FittedPolicy(agent=PolicyAgent.load(folder, tft=tft), metrics=metrics)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Kept:
+    """Where a phase ended, its best policy loaded."""
+
+    model: BaseAlgorithm
+    monitor: TrainingMonitor
+    tft: TFTAgent
+    encoder_folder: Path
+    validation: Sequence[EncodedMarket]
+    """Encoded by `tft`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Fitting:
+    """The steps of `fit_policy`, whose arguments these are."""
+
+    train: Sequence[EncodedMarket]
+    validation: Sequence[EncodedMarket]
+    tft: TFTAgent
+    encoder_folder: Path
+    config: RLConfig
+    work: Path
+    algorithm: Algorithm
+    name: str
+    config_sha256: str
+
+    def first_phase(self) -> _Kept:
+        """Train on the tables."""
+        config, algorithm, validation = self.config, self.algorithm, self.validation
+        model, env = _model(self.train, config, algorithm)
         warm = config.warm_start and can_warm_start(algorithm, config)
+        checkpoint = self._checkpoint(self.name)
         if warm and not checkpoint.exists():
-            warm_start(model, train, tft, config)
+            warm_start(model, self.train, self.tft, config)
         tables = [item.table for item in validation]
+        constant_entropy = algorithm not in OFF_POLICY
         monitor = TrainingMonitor(
             model,
             env,
@@ -133,40 +186,66 @@ def fit_policy(
                 from_start=warm,
             ),
             checkpoint,
-            config_sha256=identity,
-            entropy=None
-            if algorithm in OFF_POLICY
-            else falling(config.entropy_coef, config.final_entropy_coef),
+            config_sha256=self.config_sha256,
+            entropy=falling(config.entropy_coef, config.final_entropy_coef) if constant_entropy else None,
         )
-        learn(model, monitor, name, work / "tensorboard" / name)
-        monitor.load_best()
-        kept, tuned, encoder = monitor, tft, encoder_folder
-        if config.fine_tune.total_steps:
-            assert isinstance(model, OnPolicyAlgorithm)
-            phase = FineTuning(
-                model, train, validation, tft, config, work, name=f"{name}-fine-tuned", config_sha256=identity
-            )
-            learn(phase.model, phase.monitor, phase.name, work / "tensorboard" / phase.name)
-            phase.monitor.load_best()
-            model, kept = phase.model, phase.monitor
-            tuned, encoder = phase.save_encoder(encoder_folder)
-            validation = phase.encoded(tuned, validation)
-        metrics = kept.metrics()
-        if not can_export(algorithm):
-            return FittedPolicy(agent=None, metrics=metrics)
-        network = export_policy(model, algorithm, config)
-        if config.stay_out and kept.best_score <= 0.0:
+        self._learn(model, monitor, self.name)
+        return _Kept(
+            model=model,
+            monitor=monitor,
+            tft=self.tft,
+            encoder_folder=self.encoder_folder,
+            validation=validation,
+        )
+
+    def second_phase(self, first: _Kept) -> _Kept:
+        """Go on in the full network."""
+        assert isinstance(first.model, OnPolicyAlgorithm)
+        phase = FineTuning(
+            first.model,
+            self.train,
+            self.validation,
+            self.tft,
+            self.config,
+            self.work,
+            name=self._second_name,
+            config_sha256=self.config_sha256,
+        )
+        self._learn(phase.model, phase.monitor, phase.name)
+        tft, folder = phase.save_encoder(self.encoder_folder)
+        return _Kept(
+            model=phase.model,
+            monitor=phase.monitor,
+            tft=tft,
+            encoder_folder=folder,
+            validation=phase.encoded(tft, self.validation),
+        )
+
+    def export(self, kept: _Kept) -> tuple[PolicyAgent, dict[str, float]]:
+        """The agent and its validation figures; one that stays out where nothing tried was worth more."""
+        config, metrics = self.config, kept.monitor.metrics()
+        network = export_policy(kept.model, self.algorithm, config)
+        if config.stay_out and kept.monitor.best_score <= 0.0:
             network = staying_out(network)
-            policy = TablePolicy(network, [item.table for item in validation])
-            metrics = result_metrics(try_policy(policy, validation, config.env, config.risk_aversion))
-        metrics["best_tried_utility"] = kept.best_score
-        agent = PolicyAgent(network, tuned, name=name)
-    if labels is not None:
-        agent.calibration = _calibration(agent, validation, labels)
-    provenance = Provenance.now(data_sha256=data_sha256, seed=config.seed, metrics=metrics)
-    agent.save(folder, provenance=provenance, encoder_folder=encoder)
-    (work / "checkpoints" / f"{name}-fine-tuned.pt").unlink(missing_ok=True)
-    return FittedPolicy(agent=PolicyAgent.load(folder, tft=tft), metrics=metrics)
+            policy = TablePolicy(network, [item.table for item in kept.validation])
+            metrics = result_metrics(try_policy(policy, kept.validation, config.env, config.risk_aversion))
+        metrics["best_tried_utility"] = kept.monitor.best_score
+        return PolicyAgent(network, kept.tft, name=self.name), metrics
+
+    def forget_second_phase(self) -> None:
+        """The first phase's checkpoint is its caller's to remove; the second's nobody else knows of."""
+        self._checkpoint(self._second_name).unlink(missing_ok=True)
+
+    @property
+    def _second_name(self) -> str:
+        return f"{self.name}-fine-tuned"
+
+    def _checkpoint(self, name: str) -> Path:
+        return self.work / "checkpoints" / f"{name}.pt"
+
+    def _learn(self, model: BaseAlgorithm, monitor: TrainingMonitor, name: str) -> None:
+        learn(model, monitor, name, self.work / "tensorboard" / name)
+        monitor.load_best()
 
 
 def learn(model: BaseAlgorithm, monitor: TrainingMonitor, name: str, log: Path) -> None:

@@ -79,9 +79,7 @@ def policy_table(policies: Sequence[TrainedPolicy]) -> str:
     lines = [f"{'validation':<{width}} {heads}   lowest ... highest log return"]
     for algorithm in dict.fromkeys(policy.algorithm for policy in policies):
         mine = [policy.metrics for policy in policies if policy.algorithm == algorithm]
-        medians = " ".join(
-            f"{median(each.get(name, float('nan')) for each in mine):>10.4f}" for name in _SHOWN
-        )
+        medians = " ".join(f"{median(each[name] for each in mine):>10.4f}" for name in _SHOWN)
         returns = [each["validation_log_return"] for each in mine]
         lines.append(f"{algorithm:<{width}} {medians}   {min(returns):.4f} ... {max(returns):.4f}")
     return "\n".join(lines)

@@ -126,7 +126,8 @@ def fit_policy(
         if config.fine_tune.total_steps:
             kept = fitting.second_phase(kept)
         if not can_export(algorithm):
-            return FittedPolicy(agent=None, metrics=kept.monitor.metrics())
+            tried = {"best_tried_utility": kept.monitor.best_score}
+            return FittedPolicy(agent=None, metrics=kept.monitor.metrics() | tried)
         agent, metrics = fitting.export(kept)
     if labels is not None:
         agent.calibration = _calibration(agent, kept.validation, labels)

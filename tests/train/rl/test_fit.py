@@ -245,7 +245,7 @@ def test_a_policy_with_a_memory_gives_figures_only(fit: Fit, tmp_path: Path) -> 
     """Recurrent PPO is trained and measured; there is no agent and no model folder."""
     found = fit(tmp_path, tiny_policy.short(1), "recurrent_ppo", labels=_labels())
     assert found.agent is None
-    assert set(found.metrics) == METRICS
+    assert set(found.metrics) == METRICS | {"best_tried_utility"}
     assert not (tmp_path / "models").exists()
 
 

@@ -88,8 +88,8 @@ def evaluate_run(
     Args:
         folder: the run.
         say: told what happens.
-        market: other data; every usable row of it between `start` and `end` is a test row. None takes the
-            run's own data and test slice.
+        market: other data; every usable row of it between `start` and `end` is a test row. What it leaves
+            open of contract and costs is as in the run. None takes the run's own data and test slice.
         start, end: UTC dates.
         confidence_threshold: gate of the Arbiter instead of the fitted one.
         output: where report and metrics go; a folder below the run where None.
@@ -101,7 +101,7 @@ def evaluate_run(
     config = read_run(folder)
     prepared = prepare_run(config, say)
     agents = load_agents(folder, config.agents, confidence_threshold, policy_seeds=config.policy_seeds)
-    test = prepared.test if market is None else _other_rows(market, prepared)
+    test = prepared.test if market is None else _other_rows(market.with_costs_of(config.market), prepared)
     test = _between(test, start, end)
     target = (
         output

@@ -40,6 +40,20 @@ class MarketConfig:
     slippage: float | None = None
     """Slippage and half spread of a fill as a fraction of the price, instead of the contract's."""
 
+    def with_costs_of(self, other: MarketConfig) -> MarketConfig:
+        """The same bars; contract, fee and slippage that are not given are those of `other`.
+
+        A contract of its own brings its own costs.
+        """
+        if self.contract:
+            return self
+        return replace(
+            self,
+            contract=other.contract,
+            taker_fee=other.taker_fee if self.taker_fee is None else self.taker_fee,
+            slippage=other.slippage if self.slippage is None else self.slippage,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:

@@ -24,7 +24,12 @@ class Evaluate:
     symbols: str = ""
     """Symbols to read from a folder, separated by commas; empty reads all."""
     contract: str = ""
-    """Name of a contract preset for every symbol; empty guesses one from each symbol's name."""
+    """Contract of every symbol of --data: a preset's name or a JSON file; empty takes the run's, or guesses
+    from each symbol's name as the run did."""
+    taker_fee: float | None = None
+    """Fee of a fill on --data, fraction of notional; otherwise as in the run."""
+    slippage: float | None = None
+    """Slippage and half spread of a fill on --data, fraction of the price; otherwise as in the run."""
     start: str = ""
     """UTC date of the first test bar; empty starts at the first usable bar of --data."""
     end: str = ""
@@ -41,9 +46,19 @@ class Evaluate:
         from quantum_trader.evaluate.run_config import MarketConfig
         from quantum_trader.serve.commands.output import say
 
-        if not self.data and (self.symbols or self.contract):
-            raise ConfigError("--symbols and --contract describe --data: give it too, or leave them out.")
-        market = MarketConfig(data=self.data, symbols=self.symbols, contract=self.contract)
+        described = self.symbols or self.contract or self.taker_fee is not None or self.slippage is not None
+        if not self.data and described:
+            raise ConfigError(
+                "--symbols, --contract, --taker-fee and --slippage describe --data: give it too, or leave "
+                "them out."
+            )
+        market = MarketConfig(
+            data=self.data,
+            symbols=self.symbols,
+            contract=self.contract,
+            taker_fee=self.taker_fee,
+            slippage=self.slippage,
+        )
         result = evaluate_run(
             self.run_folder,
             say,

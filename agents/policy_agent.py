@@ -22,7 +22,7 @@ from quantum_trader.agents.live import LiveAgent
 from quantum_trader.agents.network import EncoderOutput
 from quantum_trader.agents.network_agent import Encoded
 from quantum_trader.agents.policy_features import PolicyFeatures
-from quantum_trader.agents.policy_network import PolicyNetwork, PolicyShape, orders
+from quantum_trader.agents.policy_network import PolicyNetwork, PolicyShape
 from quantum_trader.agents.policy_state import policy_state, state_size
 from quantum_trader.agents.signals import ModelInputs, Signals
 from quantum_trader.agents.tft.agent import TFTAgent
@@ -109,8 +109,7 @@ class PolicyAgent(LiveAgent):
 
     def act(self, state: Floats32, account: Floats32) -> NDArray[np.int8]:
         """int8 [B]: the orders that the most probable answers stand for."""
-        wanted = np.argmax(self._raw(state, account), axis=1).astype(np.int8)
-        return orders(wanted, account, self.network.shape.actions)
+        return self.network.act(state, account)
 
     def signals(self, inputs: ModelInputs) -> Signals:
         """Calibrated probabilities of each row, by way of one encoder pass."""

@@ -109,6 +109,12 @@ class PolicyNetwork(nn.Module):
             answer = answer.masked_fill(_useless(account), -torch.inf)
         return answer
 
+    def act(self, state: Floats32, account: Floats32) -> NDArray[np.int8]:
+        """float32 [B, S] and [B, k] -> int8 [B]: the orders that the most probable answers stand for."""
+        with torch.inference_mode():
+            logits = self(torch.from_numpy(state), torch.from_numpy(account))
+        return orders(logits.argmax(dim=-1).numpy().astype(np.int8), account, self.shape.actions)
+
 
 def staying_out(network: PolicyNetwork) -> PolicyNetwork:
     """A network of the same shape that wants no position and gives no order, whatever it sees."""

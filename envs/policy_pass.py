@@ -45,6 +45,19 @@ class Policy(Protocol):
         ...
 
 
+def look_up(tables: Sequence[Floats32], market: Indices, bar: Indices) -> Floats32:
+    """Rows of tables that hold something for every bar of every market.
+
+    Args:
+        tables: one float32 [T, S] per market.
+        market, bar: int64 [K] each, as `Policy.act` is given them.
+
+    Returns:
+        float32 [K, S].
+    """
+    return np.stack([tables[m][t] for m, t in zip(market, bar, strict=True)])
+
+
 def decide_in_turn(policy: Policy, markets: Sequence[Market], config: EnvConfig) -> list[Actions]:
     """Every decision of a policy on one account per market, each decision knowing the account so far.
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from quantum_trader.agents.signals import Agent, ModelInputs
 from quantum_trader.envs.env_config import EnvConfig
 from quantum_trader.envs.market import Market
-from quantum_trader.envs.policy_pass import Policy, decide_in_turn
+from quantum_trader.envs.policy_pass import Policy, decide_in_turn, look_up
 from quantum_trader.envs.windows import WINDOW, gather
 from quantum_trader.evaluate.backtest import Actions, Ground
 
@@ -54,8 +54,7 @@ class EmbeddingPolicy:
 
     def act(self, market: Indices, bar: Indices, account: Floats32) -> Actions:
         """One look-up per account."""
-        rows = np.stack([self.tables[m][t] for m, t in zip(market, bar, strict=True)])
-        return self.decide(rows, account)
+        return self.decide(look_up(self.tables, market, bar), account)
 
 
 def decide_on_grounds(policy: Policy, places: Sequence[Ground], config: EnvConfig) -> list[Actions]:

@@ -31,7 +31,7 @@ from quantum_trader.train.dataset import PooledDataset
 from quantum_trader.train.logistic import fit_logistic
 from quantum_trader.train.network_config import NetworkTrainConfig
 from quantum_trader.train.prepared import Prepared
-from quantum_trader.train.rl.config import ALGORITHMS, Algorithm, RLConfig
+from quantum_trader.train.rl.config import ALGORITHMS, Algorithm, RLConfig, can_export
 from quantum_trader.train.xgboost import fit_xgboost
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ class Fitting:
         A recurrent policy, which the agents' interface has no place for, leaves its figures only.
         """
         name = policy_name(algorithm, seed)
-        if algorithm != "recurrent_ppo":
+        if can_export(algorithm):
             self._policy(tft, algorithm, seed, name)
             return load_model_folder(self.models / name, kind="policy").provenance.metrics
         path = self.config.folder / "policies" / f"{name}.json"

@@ -19,6 +19,11 @@ _HOUR_MS = 3_600_000
 _FEWEST_BARS, _MOST_BARS = 4.0, 1_000.0
 
 
+def can_export(algorithm: Algorithm) -> bool:
+    """Whether the policy is a function of what it is shown; a recurrent one carries a memory besides."""
+    return algorithm != "recurrent_ppo"
+
+
 @dataclass(frozen=True, kw_only=True)
 class OffPolicyConfig:
     """What DQN, QR-DQN and SAC have besides."""
@@ -51,7 +56,7 @@ class FineTuneConfig:
     """Second phase: the policy and the TFT encoder together, end to end (PPO only)."""
 
     total_steps: int = 0
-    """Environment steps of the second phase; 0 leaves it out. A step costs as much as 100 of the first."""
+    """Environment steps of the second phase; 0 leaves it out. A step costs as much as 200 of the first."""
     learning_rate: float = 1e-4
     """Adam step size of the policy in this phase, falling to zero."""
     encoder_rate: float = 0.1

@@ -11,16 +11,11 @@ from torch import Tensor, nn
 from quantum_trader.agents.policy_network import PolicyNetwork, PolicyShape
 from quantum_trader.envs.actions import Action
 from quantum_trader.envs.errors import TrainingError
-from quantum_trader.train.rl.config import Algorithm, RLConfig
+from quantum_trader.train.rl.config import Algorithm, RLConfig, can_export
 from quantum_trader.train.rl.environment import env_config
 
-_TARGET_ROWS = [1, 2, 0]
-"""Target actions 0, 1, 2 are short, none, long: the rows that HOLD, BUY and SELL come from."""
-
-
-def can_export(algorithm: Algorithm) -> bool:
-    """Whether the policy is a function of what it is shown; a recurrent one carries a memory besides."""
-    return algorithm != "recurrent_ppo"
+TARGETS = (Action.SELL, Action.HOLD, Action.BUY)
+"""What the environment's target actions 0, 1, 2 (short, none, long) are called here."""
 
 
 def export_policy(model: BaseAlgorithm, algorithm: Algorithm, config: RLConfig) -> PolicyNetwork:
@@ -50,7 +45,7 @@ def export_policy(model: BaseAlgorithm, algorithm: Algorithm, config: RLConfig) 
     network.state.load_state_dict(extractor.state.state_dict())
     network.body.load_state_dict(body.state_dict())
     if actions == "target":
-        head = {name: value[_TARGET_ROWS] for name, value in head.items()}
+        head = {name: value[[TARGETS.index(action) for action in Action]] for name, value in head.items()}
     network.head.load_state_dict(head)
     return network.eval()
 

@@ -27,9 +27,9 @@ from quantum_trader.envs.errors import ConfigError, TrainingError
 from quantum_trader.envs.files import json_sha256
 from quantum_trader.train.progress import Progress
 from quantum_trader.train.rl.algorithms import build_algorithm, falling
-from quantum_trader.train.rl.config import OFF_POLICY, Algorithm, RLConfig
+from quantum_trader.train.rl.config import OFF_POLICY, Algorithm, RLConfig, can_export
 from quantum_trader.train.rl.environment import TrainingVecEnv, training_env
-from quantum_trader.train.rl.export import can_export, export_policy
+from quantum_trader.train.rl.export import export_policy
 from quantum_trader.train.rl.fine_tune import FineTuning
 from quantum_trader.train.rl.monitor import TrainingMonitor, Watch, refuse_broken_weights
 from quantum_trader.train.rl.scalars import result_metrics

@@ -7,18 +7,16 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from quantum_trader.agents.policy_network import PolicyActions, PolicyNetwork, orders
-from quantum_trader.envs.actions import Action
 from quantum_trader.envs.backtest_kernel import run_actions
 from quantum_trader.envs.env_config import EnvConfig
 from quantum_trader.envs.layout import ACCOUNT, TRADE, records
-from quantum_trader.envs.policy_pass import Policy, decide_in_turn
-from quantum_trader.train.rl.config import Algorithm, RLConfig
-from quantum_trader.train.rl.export import can_export, export_policy
+from quantum_trader.envs.policy_pass import Policy, decide_in_turn, look_up
+from quantum_trader.train.rl.config import Algorithm, RLConfig, can_export
+from quantum_trader.train.rl.export import TARGETS, export_policy
 from quantum_trader.train.rl.table import EncodedMarket
 
 Indices = NDArray[np.int64]
@@ -26,8 +24,7 @@ Floats32 = NDArray[np.float32]
 Actions = NDArray[np.int8]
 
 _RUIN = 1e-12
-_TARGETS = np.array([Action.SELL, Action.HOLD, Action.BUY], dtype=np.int8)
-"""Target actions 0, 1, 2 are short, none, long."""
+_TARGETS = np.array(TARGETS, dtype=np.int8)
 
 
 class ValidationResult(NamedTuple):
@@ -65,11 +62,7 @@ class TablePolicy:
 
     def act(self, market: Indices, bar: Indices, account: Floats32) -> Actions:
         """int8 [K]: one look-up a row, one pass for all."""
-        rows = look_up(self._tables, market, bar)
-        with torch.inference_mode():
-            logits = self._network(torch.from_numpy(rows), torch.from_numpy(account))
-        wanted = np.asarray(logits.argmax(dim=-1).numpy(), dtype=np.int8)
-        return orders(wanted, account, self._network.shape.actions)
+        return self._network.act(look_up(self._tables, market, bar), account)
 
 
 class RecurrentTablePolicy:
@@ -89,11 +82,6 @@ class RecurrentTablePolicy:
         self._memory[:, :, market] = np.stack(after)
         wanted = answer.astype(np.int8) if self._actions == "order" else _TARGETS[answer]
         return orders(wanted, account, self._actions)
-
-
-def look_up(tables: Sequence[Floats32], market: Indices, bar: Indices) -> Floats32:
-    """float32 [K, S]: row `bar` of table `market`, each int64 [K]."""
-    return np.stack([tables[m][t] for m, t in zip(market, bar, strict=True)])
 
 
 def policy_of(

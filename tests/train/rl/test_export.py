@@ -14,8 +14,8 @@ from quantum_trader.agents.policy_network import orders
 from quantum_trader.agents.policy_state import state_size
 from quantum_trader.envs.actions import Action
 from quantum_trader.envs.errors import TrainingError
-from quantum_trader.train.rl.config import Algorithm, RLConfig
-from quantum_trader.train.rl.export import can_export, export_policy
+from quantum_trader.train.rl.config import Algorithm, RLConfig, can_export
+from quantum_trader.train.rl.export import export_policy
 
 from . import tiny_policy
 from .tiny_policy import CONFIG, EXPORTED, ROLLOUT

@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from quantum_trader.agents.policy_network import PolicyNetwork, PolicyShape
 from quantum_trader.envs.actions import Action
 from quantum_trader.envs.env_config import EnvConfig
-from quantum_trader.envs.policy_pass import decide_in_turn
+from quantum_trader.envs.policy_pass import decide_in_turn, look_up
 from quantum_trader.train.rl.table import EncodedMarket
 from quantum_trader.train.rl.validation import (
     RecurrentTablePolicy,
     TablePolicy,
-    look_up,
     order_rules,
     policy_of,
     try_policy,

@@ -179,6 +179,127 @@ class SymbolMetrics:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FoldFigures:
+    """One agent on one fold of a walk-forward; a run with one test slice has one fold."""
+
+    fold: int
+    """Number of the fold, from 0."""
+    start_ms: int
+    """Open of the first bar traded, UTC."""
+    end_ms: int
+    """Open of the last bar traded, UTC."""
+    total_return: float
+    """Net return of the portfolio over the fold."""
+    sharpe: float
+    """Its yearly Sharpe ratio."""
+    max_drawdown: float
+    """Its largest loss since a peak within the fold."""
+    trades: int
+    """Closed trades."""
+    win_rate: float
+    """Share of them with a profit after all costs."""
+    log_loss: float | None
+    """Mean negative log probability of the label; None where the agent gives no probabilities."""
+    log_loss_skill: float | None
+    """1 - log-loss over that of the fold's training shares."""
+    direction_accuracy: float | None
+    """On the fold's rows whose label is not HOLD."""
+    confusion: tuple[tuple[int, int, int], ...] | None
+    """Rows are labels, columns most probable actions."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SensitivityRow:
+    """The same decisions traded at other costs, or later."""
+
+    cost_multiplier: float
+    """Factor on fees and slippage."""
+    delay_bars: int
+    """Bars that an order waits beyond the next open."""
+    total_return: Interval
+    """Net return of the portfolio."""
+    sharpe: float
+    """Its yearly Sharpe ratio."""
+    trades: int
+    """Closed trades."""
+    win_rate: float
+    """Share of them with a profit after all costs."""
+    break_even_win_rate: float
+    """Win rate at which the average win and loss cancel."""
+
+
+Trend = Literal["falling", "sideways", "rising"]
+Volatility = Literal["calm", "usual", "wild"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegimeRow:
+    """One agent in one kind of market, as it was known when it decided."""
+
+    trend: Trend
+    """What the price had done before."""
+    volatility: Volatility
+    """How much it had moved."""
+    share: float
+    """Share of the bars traded."""
+    log_return: Interval
+    """Sum of the portfolio's log returns over these bars."""
+    trades: int
+    """Trades entered on them."""
+    win_rate: float
+    """Share of those with a profit after all costs; NaN without trades."""
+    direction_accuracy: float | None
+    """On rows whose label is not HOLD; None without probabilities."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharpeTest:
+    """How likely it is that a Sharpe ratio is not luck (Bailey & Lopez de Prado 2012, 2014)."""
+
+    probabilistic: float
+    """Probability that the true Sharpe ratio is above zero, given skewness and kurtosis of the returns."""
+    deflated: float
+    """The same above the best that as many trials without skill would be expected to show."""
+    trials: int
+    """Configurations tried on these data, from the ledger."""
+    expected_maximum: float
+    """Yearly Sharpe ratio that the best of the trials would show by luck."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedTest:
+    """Two agents on the same rows and bars."""
+
+    left: str
+    """Name of one agent."""
+    right: str
+    """Name of the other."""
+    log_loss_difference: Interval | None
+    """Mean log-loss of `left` minus that of `right`, resampled in pairs; below zero, `left` is better."""
+    log_loss_p: float | None
+    """Two-sided p-value of the Diebold-Mariano test with HAC errors."""
+    return_difference: Interval
+    """Yearly mean log return of `left` minus that of `right`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """All agents against each other."""
+
+    spa_benchmark: str
+    """What the superior predictive ability was tested against."""
+    spa_p: float
+    """p-value that no agent's mean return exceeds the benchmark's (Hansen 2005); NaN: not tested."""
+    overfitting: float
+    """Probability of backtest overfitting (CSCV): how often the agent that is best on one half of the time is
+    below the median on the other; NaN: not enough agents or bars."""
+    overfitting_blocks: int
+    """Blocks of time that were combined for it."""
+    pairs: tuple[PairedTest, ...]
+    """Learners against each other and against the baselines to beat."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class AgentJudgement:
     """Everything found out about one agent on the test rows."""
 
@@ -208,6 +329,14 @@ class AgentJudgement:
     """None where the agent gives no probabilities."""
     confidence: tuple[ConfidenceRow, ...]
     """Empty where the agent gives no probabilities."""
+    folds: tuple[FoldFigures, ...] = ()
+    """One entry a fold."""
+    sensitivity: tuple[SensitivityRow, ...] = ()
+    """Costs x 1, 2, 3 and delays of 0, 1, 2 bars; empty for agents that never act."""
+    regimes: tuple[RegimeRow, ...] = ()
+    """Trend x volatility; empty for agents that never act."""
+    sharpe_test: SharpeTest | None = None
+    """None where the equity never moves."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,10 +361,62 @@ class Judgement:
     """Bars ahead of the forward return that `rank_ic` uses."""
     bootstrap: BootstrapConfig
     """How the intervals were drawn."""
+    comparison: Comparison | None = None
+    """The agents against each other; None where there are fewer than two."""
 
     def agent(self, name: str) -> AgentJudgement | None:
         """The agent called `name`, if it was judged."""
         return next((agent for agent in self.agents if agent.name == name), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckResult:
+    """One mechanical check: a question about leaks, accounting or luck, and its answer."""
+
+    name: str
+    """Identifier, e.g. "features_causal"."""
+    question: str
+    """What was asked, one sentence."""
+    passed: bool | None
+    """None where it could not be asked of these data."""
+    detail: str
+    """What was found, one sentence with the figures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One line of the ledger: one configuration, trained once on one stretch of time."""
+
+    time: str
+    """When it was written, ISO 8601, UTC."""
+    trial: str
+    """Hash of the configuration without dates and seed: what counts as one trial."""
+    key: str
+    """Hash of everything that decided the result: configuration, data, seed, dates."""
+    agent: str
+    """Name of the agent."""
+    seed: int
+    """Seed of its training."""
+    data: str
+    """Hash of the bars."""
+    split: Literal["validation", "test"]
+    """On which rows the figures were taken."""
+    start_ms: int
+    """Open of the first bar of these rows, UTC."""
+    end_ms: int
+    """Open of the last bar of these rows, UTC."""
+    bars: int
+    """Bars traded."""
+    mean_log_return: float
+    """Mean log return of a bar, net, of the equal-weight portfolio."""
+    sharpe: float
+    """Sharpe ratio of a bar (not yearly); NaN where the equity never moves."""
+    log_loss: float | None
+    """Mean negative log probability of the label; None without probabilities."""
+    returns: str
+    """File with the returns of every bar, relative to the ledger's folder; empty where none was kept."""
+    version: str
+    """Version of quantum-trader, with the commit where it is known."""
 
 
 def to_json(value: Any) -> Any:

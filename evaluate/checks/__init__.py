@@ -1,0 +1,1 @@
+"""Mechanical checks: leaks, accounting and luck, each a function with a verdict."""

@@ -1,0 +1,1 @@
+"""Inference on returns and losses: pure functions, cited."""

@@ -1,0 +1,1 @@
+"""Tasks that agents are compared on, and how anybody's agent joins."""

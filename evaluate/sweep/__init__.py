@@ -1,0 +1,1 @@
+"""Walk-forward sweeps: folds, jobs that are never computed twice, backends, leaderboards."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         fit_calibration as fit_calibration,
     )
     from quantum_trader.agents.decision import Decision as Decision, Decisions as Decisions, Vote as Vote
+    from quantum_trader.agents.ensemble_agent import EnsembleAgent as EnsembleAgent
     from quantum_trader.agents.folder import (
         ModelFolder as ModelFolder,
         Provenance as Provenance,
@@ -66,6 +67,7 @@ _MODULES = {
     "EmaCross": "baselines",
     "Encoded": "network_agent",
     "EncoderOutput": "network",
+    "EnsembleAgent": "ensemble_agent",
     "LogisticAgent": "logistic",
     "ModelFolder": "folder",
     "ModelInputs": "signals",

@@ -19,9 +19,11 @@ class EncoderOutput(NamedTuple):
     embedding: Tensor
     """[B, D], the vector of the decision horizon."""
     attention: Tensor
-    """float32 [B, 60], where the decision position looks, averaged over heads; rows sum to 1."""
+    """float32 [B, 60], where the decision position looks, averaged over heads; rows sum to 1. Bars that the
+    network does not look at have 0."""
     importances: Tensor | None = None
-    """float32 [B, 60, 14], weight of each feature bar by bar, rows sum to 1; None if there is none."""
+    """float32 [B, 60, 14], weight of each feature bar by bar, rows sum to 1, those of bars that the network
+    does not look at to 0; None if there is none."""
     static_importances: Tensor | None = None
     """float32 [B, S], weight of each static number, rows sum to 1; None if there is none."""
 
@@ -36,7 +38,7 @@ class NetworkOutput(NamedTuple):
     attention: Tensor
     """float32 [B, 60], weight of each bar; rows sum to 1."""
     importances: Tensor | None
-    """float32 [B, 60, 14], weight of each feature bar by bar, rows sum to 1; None if there is none."""
+    """float32 [B, 60, 14], weight of each feature bar by bar, as in `EncoderOutput`, or None."""
     static_importances: Tensor | None
     """float32 [B, S], weight of each static number, rows sum to 1; None if there is none."""
     embedding: Tensor
@@ -75,6 +77,24 @@ class Network(nn.Module):
                 static_importances=encoded.static_importances,
                 embedding=encoded.embedding,
             )
+
+
+def newest_bars(windows: Tensor, config: NetworkConfig) -> Tensor:
+    """[B, 60, F] -> [B, `config.bars_seen`, F]: the bars that the network looks at."""
+    return windows if config.bars_seen == config.window else windows[:, -config.bars_seen :]
+
+
+def all_bars(weights: Tensor, config: NetworkConfig) -> Tensor:
+    """[B, `config.bars_seen`, ...] -> [B, 60, ...]: weights of bars, 0 for those not looked at."""
+    unseen = config.window - weights.shape[1]
+    if unseen == 0:
+        return weights
+    return torch.cat([weights.new_zeros((weights.shape[0], unseen, *weights.shape[2:])), weights], dim=1)
+
+
+def mean_importances(importances: Tensor, config: NetworkConfig) -> Tensor:
+    """[B, 60, 14] -> [B, 14]: mean over the bars that the network looks at; rows sum to 1."""
+    return newest_bars(importances, config).mean(dim=1)
 
 
 def parameter_count(module: nn.Module) -> int:

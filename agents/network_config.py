@@ -20,6 +20,8 @@ class NetworkConfig:
     """Share of units switched off in training; raise it when only training loss falls."""
     window: int = 60
     """Bars in a window."""
+    window_bars: int = 60
+    """Newest bars of a window that the network looks at; fewer are faster, and all it knows of the past."""
     features: int = 14
     """Features of a bar."""
     static: int = STATIC_SIZE
@@ -34,7 +36,7 @@ class NetworkConfig:
     """Levels of the predicted quantiles, ascending, an odd number of them around the median."""
 
     def __post_init__(self) -> None:
-        self.require_at_least_one("window", "features", "static", "calendar")
+        self.require_at_least_one("window", "window_bars", "features", "static", "calendar")
         self.require(0.0 <= self.dropout < 1.0, f"dropout must lie in [0, 1), found {self.dropout}")
         self.require(
             self.decision_horizon in self.horizons,
@@ -51,6 +53,11 @@ class NetworkConfig:
     def context_size(self) -> int:
         """Length of the context vector: static numbers, then the calendar of every horizon."""
         return self.static + len(self.horizons) * self.calendar
+
+    @property
+    def bars_seen(self) -> int:
+        """Newest bars of a window that the network looks at: `window_bars`, or all where there are fewer."""
+        return min(self.window, self.window_bars)
 
     @property
     def decision(self) -> int:

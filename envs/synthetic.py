@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from statistics import NormalDist
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,25 @@ _DAY_MS = 24 * HOUR_MS
 # 2020-01-01 00:00 UTC, a Wednesday.
 _START_MS = 1_577_836_800_000
 _PATH_STEPS = 12
+
+
+class SeriesConfig(Protocol):
+    """What every made-up series is told of its name, start and step."""
+
+    @property
+    def symbol(self) -> str:
+        """Name of the instrument."""
+        ...
+
+    @property
+    def start_price(self) -> float:
+        """First open."""
+        ...
+
+    @property
+    def step_ms(self) -> int:
+        """Length of a bar in milliseconds."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +112,13 @@ class PlantedConfig:
         _require(0 <= self.accuracy <= 1, "accuracy must lie in [0, 1]", self.accuracy)
         _require(0 < self.cue_probability <= 1, "cue_probability must lie in (0, 1]", self.cue_probability)
 
+    @property
+    def bayes_accuracy(self) -> float:
+        """Chance that the price stands on the cue's side `hold` bars after the cue's close."""
+        # The noise of `hold` bars overturns the drift with a small, known probability.
+        survives = NormalDist().cdf(self.drift * math.sqrt(self.hold))
+        return self.accuracy * survives + (1.0 - self.accuracy) * (1.0 - survives)
+
 
 @dataclass(frozen=True, kw_only=True)
 class PlantedMarket:
@@ -100,8 +127,8 @@ class PlantedMarket:
     Attributes:
         bars: the bars.
         cue: int8 [T], +1 or -1 on cue bars (known at their close), 0 elsewhere.
-        bayes_accuracy: chance that the price stands on the cue's side `hold` bars after the cue's close: no
-            forecaster of that direction can do better on average.
+        bayes_accuracy: chance that the price stands on the cue's side when the move that the cue foretells is
+            over: no forecaster of that direction can do better on average.
     """
 
     bars: Bars
@@ -117,7 +144,7 @@ def synthetic_bars(config: SyntheticConfig) -> Bars:
     jumps = rng.random(config.bars) < config.jump_probability
     shocks += jumps * config.jump_size * rng.standard_normal(config.bars)
     activity = deviation / config.volatility * np.exp(0.4 * rng.standard_normal(config.bars))
-    bars = _bars(config, deviation * shocks, deviation, 1_000.0 * activity, rng)
+    bars = bars_of_returns(config, deviation * shocks, deviation, 1_000.0 * activity, rng)
     return replace(bars, funding_rate=_funding(bars, config.volatility)) if config.funding else bars
 
 
@@ -127,7 +154,7 @@ def random_walk_bars(n: int, seed: int, *, volatility: float = 0.005, symbol: st
     rng = np.random.default_rng(seed)
     deviation = np.full(n, volatility)
     volume = 1_000.0 * np.exp(0.4 * rng.standard_normal(n))
-    return _bars(config, deviation * rng.standard_normal(n), deviation, volume, rng)
+    return bars_of_returns(config, deviation * rng.standard_normal(n), deviation, volume, rng)
 
 
 def planted_bars(config: PlantedConfig) -> PlantedMarket:
@@ -142,11 +169,11 @@ def planted_bars(config: PlantedConfig) -> PlantedMarket:
     drift = _drift(config, cue, rng.random(config.bars) < config.accuracy)
     volume = 1_000.0 * np.exp(0.2 * rng.standard_normal(config.bars))
     volume[cue != 0] *= config.volume_factor
-    bars = _bars(config, noise + drift, np.full(config.bars, config.volatility), volume, rng)
+    bars = bars_of_returns(config, noise + drift, np.full(config.bars, config.volatility), volume, rng)
     high = np.where(cue > 0, bars.close, bars.high)
     low = np.where(cue < 0, bars.close, bars.low)
     bars = replace(bars, high=high, low=low, mark_high=high, mark_low=low)
-    return PlantedMarket(bars=bars, cue=cue, bayes_accuracy=_bayes_accuracy(config))
+    return PlantedMarket(bars=bars, cue=cue, bayes_accuracy=config.bayes_accuracy)
 
 
 def _require(condition: bool, rule: str, found: float) -> None:
@@ -172,12 +199,6 @@ def _drift(config: PlantedConfig, cue: NDArray[np.int8], as_cued: NDArray[np.boo
     return drift
 
 
-def _bayes_accuracy(config: PlantedConfig) -> float:
-    """The noise of `hold` bars overturns the drift with a small, known probability."""
-    survives = NormalDist().cdf(config.drift * math.sqrt(config.hold))
-    return config.accuracy * survives + (1.0 - config.accuracy) * (1.0 - survives)
-
-
 def _volatility_path(config: SyntheticConfig, rng: np.random.Generator) -> Floats:
     """float64 [T]: deviation of each bar, regime times a log-normal autoregression."""
     switches = np.cumsum(rng.random(config.bars) < 1.0 / config.regime_bars)
@@ -196,8 +217,8 @@ def _funding(bars: Bars, volatility: float) -> Floats:
     return np.where(bars.timestamp % _EIGHT_HOURS_MS == 0, rate, np.nan)
 
 
-def _bars(
-    config: SyntheticConfig | PlantedConfig,
+def bars_of_returns(
+    config: SeriesConfig,
     returns: Floats,
     deviation: Floats,
     volume: Floats,

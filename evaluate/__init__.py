@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
     from quantum_trader.evaluate.coin_flips import flip_coins as flip_coins
     from quantum_trader.evaluate.confidence import Gate as Gate
+    from quantum_trader.evaluate.entrant import Entrant as Entrant
     from quantum_trader.evaluate.explain import (
         ExplainConfig as ExplainConfig,
         explain_rows as explain_rows,
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
         write_explanations as write_explanations,
     )
     from quantum_trader.evaluate.judge import (
-        Entrant as Entrant,
         JudgeConfig as JudgeConfig,
         Verdict as Verdict,
     )
@@ -69,7 +69,7 @@ _MODULES = {
     "BootstrapConfig": "bootstrap",
     "Costs": "records",
     "EmbeddingPolicy": "position_agents",
-    "Entrant": "judge",
+    "Entrant": "entrant",
     "ExplainConfig": "explain",
     "Explanation": "explanation",
     "Gate": "confidence",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -64,6 +64,8 @@ class Ground:
         cut: bar of the whole market that is row 0 of `market`.
         start: row of `market` at whose close the first decision may be taken.
         asked: bool [bars of `market`], the bars that are rows of the dataset.
+        rules: how decisions become trades here: barriers differ from fold to fold.
+        fold: number of the fold that the dataset belongs to.
     """
 
     index: int
@@ -71,6 +73,8 @@ class Ground:
     cut: int
     start: int
     asked: NDArray[np.bool_]
+    rules: BacktestConfig
+    fold: int = 0
 
     @property
     def symbol(self) -> str:
@@ -129,7 +133,7 @@ class Portfolio:
         return pd.concat([result.trades for result in self.results], ignore_index=True)
 
 
-def grounds(test: PooledDataset, config: BacktestConfig) -> tuple[Ground, ...]:
+def grounds(test: PooledDataset, config: BacktestConfig, fold: int = 0) -> tuple[Ground, ...]:
     """The stretch of each market from its first test row until the last row's trade is over.
 
     Markets without a test row are left out.
@@ -144,7 +148,15 @@ def grounds(test: PooledDataset, config: BacktestConfig) -> tuple[Ground, ...]:
         asked = np.zeros(stop - cut, dtype=np.bool_)
         asked[ends - cut] = True
         found.append(
-            Ground(index=index, market=market.rows(cut, stop), cut=cut, start=first - cut, asked=asked)
+            Ground(
+                index=index,
+                market=market.rows(cut, stop),
+                cut=cut,
+                start=first - cut,
+                asked=asked,
+                rules=config,
+                fold=fold,
+            )
         )
     return tuple(found)
 
@@ -186,27 +198,61 @@ def trade(agent: str, place: Ground, actions: Actions, config: EnvConfig) -> Bac
     )
 
 
-def trade_all(
-    agent: str, places: Sequence[Ground], actions: Sequence[Actions], config: EnvConfig
-) -> Portfolio:
-    """Trade one agent on every ground and pool its accounts."""
-    return pool([trade(agent, place, mine, config) for place, mine in zip(places, actions, strict=True)])
+def trade_all(agent: str, places: Sequence[Ground], actions: Sequence[Actions], kind: Kind) -> Portfolio:
+    """Trade one agent on every ground by the ground's rules and pool its accounts."""
+    return pool(
+        [
+            trade(agent, place, mine, place.rules.environment(kind))
+            for place, mine in zip(places, actions, strict=True)
+        ]
+    )
 
 
 def pool(results: Sequence[BacktestResult]) -> Portfolio:
     """The equal-weight portfolio: an account counts with its initial balance before it starts to trade, and
-    with its last value after it ended."""
-    moments = np.unique(np.concatenate([result.timestamps for result in results]))
+    with its last value after it ended. Several results of one symbol, one a fold, are one account."""
+    symbols = dict.fromkeys(result.symbol for result in results)
+    accounts = [chain([result for result in results if result.symbol == symbol]) for symbol in symbols]
+    moments = np.unique(np.concatenate([account.timestamps for account in accounts]))
     total = np.zeros(len(moments))
-    for result in results:
-        latest = np.searchsorted(result.timestamps, moments, side="right") - 1
-        total += result.equity[np.maximum(latest, 0)] / result.equity[0]
+    for account in accounts:
+        latest = np.searchsorted(account.timestamps, moments, side="right") - 1
+        total += account.equity[np.maximum(latest, 0)] / account.equity[0]
     return Portfolio(
-        agent=results[0].agent,
+        agent=accounts[0].agent,
         timestamps=moments,
-        equity=total / len(results),
-        results=tuple(results),
+        equity=total / len(accounts),
+        results=tuple(accounts),
     )
+
+
+_MONEY = ("quantity", "gross_pnl", "fees", "slippage", "funding", "liquidation_cost", "net_pnl")
+"""Columns of a trade that grow with the account."""
+
+
+def chain(results: Sequence[BacktestResult]) -> BacktestResult:
+    """One symbol's folds, each traded with a fresh balance, as the account that goes on from one to the next.
+
+    Args:
+        results: in the order of time.
+    """
+    if len(results) == 1:
+        return results[0]
+    grown = np.cumprod([1.0, *(result.equity[-1] / result.equity[0] for result in results[:-1])])
+    parts = list(zip(results, grown, strict=True))
+    return replace(
+        results[0],
+        timestamps=np.concatenate([result.timestamps for result in results]),
+        equity=np.concatenate([result.equity * factor for result, factor in parts]),
+        positions=np.concatenate([result.positions * factor for result, factor in parts]),
+        trades=pd.concat([_scaled(result.trades, factor) for result, factor in parts], ignore_index=True),
+        costs=_summed([result.costs for result in results], grown),
+        liquidations=sum(result.liquidations for result in results),
+    )
+
+
+def _scaled(trades: pd.DataFrame, factor: float) -> pd.DataFrame:
+    return trades.assign(**{name: trades[name] * factor for name in _MONEY})
 
 
 def trading_metrics(results: Sequence[BacktestResult], equity: Floats, yearly_bars: float) -> TradingMetrics:
@@ -255,9 +301,16 @@ def _costs(record: Record) -> Costs:
 
 
 def _mean_costs(costs: Sequence[Costs]) -> Costs:
+    return _summed(costs, np.full(len(costs), 1.0 / len(costs)))
+
+
+def _summed(costs: Sequence[Costs], weights: Floats) -> Costs:
+    """Costs added up, each times its weight."""
     return Costs(
-        fees=float(np.mean([item.fees for item in costs])),
-        slippage=float(np.mean([item.slippage for item in costs])),
-        funding=float(np.mean([item.funding for item in costs])),
-        liquidation=float(np.mean([item.liquidation for item in costs])),
+        fees=float(sum(weight * item.fees for item, weight in zip(costs, weights, strict=True))),
+        slippage=float(sum(weight * item.slippage for item, weight in zip(costs, weights, strict=True))),
+        funding=float(sum(weight * item.funding for item, weight in zip(costs, weights, strict=True))),
+        liquidation=float(
+            sum(weight * item.liquidation for item, weight in zip(costs, weights, strict=True))
+        ),
     )

@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from quantum_trader.envs.actions import Action
 from quantum_trader.envs.backtest_kernel import run_actions
-from quantum_trader.envs.env_config import EnvConfig
 from quantum_trader.envs.layout import TRADE, records
 from quantum_trader.evaluate.backtest import Actions, Ground, Portfolio
-from quantum_trader.evaluate.records import CoinFlips
+from quantum_trader.evaluate.records import CoinFlips, Kind
 
 Floats = NDArray[np.float64]
 
@@ -36,7 +35,7 @@ def flip_coins(
     portfolio: Portfolio,
     places: Sequence[Ground],
     actions: Sequence[Actions],
-    config: EnvConfig,
+    kind: Kind,
     *,
     draws: int,
     seed: int,
@@ -47,7 +46,7 @@ def flip_coins(
         portfolio: what the agent itself did.
         places: G grounds.
         actions: G arrays int8 [bars of the ground], what the agent decided.
-        config: the rules the agent was traded by.
+        kind: of the agent.
         draws: number of moves.
         seed: seed of the moves.
 
@@ -57,7 +56,7 @@ def flip_coins(
     if draws == 0 or not any((mine != Action.HOLD).any() for mine in actions):
         return None
     shares = np.random.default_rng(seed).uniform(_NEAREST, 1.0 - _NEAREST, size=draws)
-    found = np.array([_one_draw(places, actions, config, float(share)) for share in shares])
+    found = np.array([_one_draw(places, actions, kind, float(share)) for share in shares])
     net = portfolio.trades["net_pnl"].to_numpy(dtype=np.float64)
     own_return = float(portfolio.equity[-1] / portfolio.equity[0] - 1.0)
     low, middle, high = np.quantile(found[:, 0], [0.05, 0.5, 0.95])
@@ -81,17 +80,19 @@ def percentile(own: float, others: Floats) -> float:
 
 
 def _one_draw(
-    places: Sequence[Ground], actions: Sequence[Actions], config: EnvConfig, share: float
+    places: Sequence[Ground], actions: Sequence[Actions], kind: Kind, share: float
 ) -> tuple[float, float, float]:
     """Net return of the portfolio, win rate and number of trades of one move, the same for all symbols."""
-    growth, profits = [], []
+    growth: dict[str, float] = {}
+    profits = []
     for place, mine in zip(places, actions, strict=True):
         elsewhere = mine.copy()
         # Only among bars on which the agent was asked: elsewhere an action would be lost to a gap.
         elsewhere[place.asked] = moved(mine[place.asked], share)
-        record = run_actions(place.market, elsewhere, config, start=place.start)
-        growth.append(record.equity[-1] / record.equity[0])
+        record = run_actions(place.market, elsewhere, place.rules.environment(kind), start=place.start)
+        # The folds of a symbol are one account.
+        growth[place.symbol] = growth.get(place.symbol, 1.0) * float(record.equity[-1] / record.equity[0])
         profits.append(records(record.closed, TRADE)["net_pnl"])
     net = np.concatenate(profits)
     rate = float(np.mean(net > 0)) if len(net) else float("nan")
-    return float(np.mean(growth)) - 1.0, rate, float(len(net))
+    return float(np.mean(list(growth.values()))) - 1.0, rate, float(len(net))

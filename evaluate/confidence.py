@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from quantum_trader.envs.actions import Action
 from quantum_trader.evaluate import signal_metrics, trading_metrics
-from quantum_trader.evaluate.backtest import Actions, BacktestConfig, Ground, spread, trade_all
+from quantum_trader.evaluate.backtest import Actions, trade_all
 from quantum_trader.evaluate.bootstrap import BootstrapConfig
+from quantum_trader.evaluate.folds import Folds
 from quantum_trader.evaluate.intervals import portfolio_win_rate
 from quantum_trader.evaluate.records import ConfidenceMeasure, ConfidenceRow
-from quantum_trader.train.dataset import PooledDataset
 
 Floats32 = NDArray[np.float32]
 
@@ -32,6 +32,8 @@ class Gate:
     """Smallest confidence that trades; raising it answers fewer rows."""
     hold_threshold: float = 1.0
     """P(HOLD) from which on the answer is HOLD; 1 ignores it."""
+    share: float | None = None
+    """Share of the judged rows that `threshold` was set to let through; None where it was given."""
 
     def decide(self, probabilities: Floats32) -> Actions:
         """int8 [N]: the direction of float32 [N, 3] where the gate is open, HOLD elsewhere."""
@@ -43,25 +45,32 @@ class Gate:
         return np.where(opened, signal_metrics.direction(probabilities), Action.HOLD).astype(np.int8)
 
 
+def most_confident(probabilities: Floats32, share: float) -> Gate:
+    """The gate that lets the most confident `share` of float32 [N, 3] through, whatever P(HOLD) is.
+
+    It looks at all rows first: it says what the confident tail was worth, and nobody could have traded it.
+    """
+    confidence = signal_metrics.directional_confidence(probabilities)
+    wanted = max(1, round(share * len(confidence)))
+    threshold = np.partition(confidence, len(confidence) - wanted)[len(confidence) - wanted]
+    return Gate(threshold=float(threshold), share=share)
+
+
 def confidence_table(
     probabilities: Floats32,
-    test: PooledDataset,
-    places: Sequence[Ground],
+    folds: Folds,
     *,
     gates: Sequence[Gate],
     chosen: Gate | None,
-    backtest: BacktestConfig,
     bootstrap: BootstrapConfig,
 ) -> tuple[ConfidenceRow, ...]:
     """Trade an agent's probabilities through several gates.
 
     Args:
-        probabilities: float32 [N, 3], one row a row of `test`.
-        test: N rows.
-        places: the grounds of `test`.
+        probabilities: float32 [N, 3], one row a row of `folds`.
+        folds: where to trade, N rows.
         gates: what to try.
         chosen: the gate that was chosen on validation, marked in the table; None where none was.
-        backtest: how signals are traded.
         bootstrap: how the intervals are drawn.
     """
     wanted = list(gates) if chosen is None or chosen in gates else [*gates, chosen]
@@ -69,8 +78,7 @@ def confidence_table(
     rows = []
     for gate in wanted:
         actions = gate.decide(probabilities)
-        environment = backtest.environment("signal")
-        portfolio = trade_all("gate", places, spread(test, actions, places), environment)
+        portfolio = trade_all("gate", folds.places, folds.spread(actions), "signal")
         net = portfolio.trades["net_pnl"].to_numpy(dtype=np.float64)
         rows.append(
             ConfidenceRow(
@@ -78,6 +86,7 @@ def confidence_table(
                 threshold=gate.threshold,
                 hold_threshold=gate.hold_threshold,
                 chosen=gate == chosen,
+                share=gate.share,
                 coverage=float(np.mean(actions != Action.HOLD)),
                 trades=len(net),
                 win_rate=portfolio_win_rate(portfolio, bootstrap),

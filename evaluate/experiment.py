@@ -12,10 +12,13 @@ from quantum_trader.envs.config import read_config, to_plain
 from quantum_trader.envs.errors import ConfigError, DataError
 from quantum_trader.envs.files import write_json
 from quantum_trader.evaluate.backtest import BacktestConfig
+from quantum_trader.evaluate.bench import TrialSpread
 from quantum_trader.evaluate.bootstrap import BootstrapConfig
+from quantum_trader.evaluate.checks.run_checks import run_checks
 from quantum_trader.evaluate.explain import ExplainConfig, explain_rows
 from quantum_trader.evaluate.explanation import write_explanations
 from quantum_trader.evaluate.judge import JudgeConfig, judge
+from quantum_trader.evaluate.ledger import Ledger, sharpe_spread
 from quantum_trader.evaluate.records import write_metrics
 from quantum_trader.evaluate.report.assemble import assemble, split_summary
 from quantum_trader.evaluate.report.data import DetailGroup
@@ -28,6 +31,7 @@ from quantum_trader.evaluate.run_details import details, notes
 from quantum_trader.evaluate.run_judge import entrants
 from quantum_trader.evaluate.run_stages import Say, Stages
 from quantum_trader.evaluate.run_train import FittedAgents, fit_agents, load_agents
+from quantum_trader.evaluate.run_trials import run_trials
 from quantum_trader.train.data_config import DataConfig
 from quantum_trader.train.dataset import PooledDataset
 from quantum_trader.train.labels import triple_barrier
@@ -128,14 +132,17 @@ def prepare_run(config: RunConfig, say: Say) -> Prepared:
     markets = load_markets(config.market)
     total = sum(len(market) for market in markets)
     say(f"data: {len(markets)} symbol(s), {total:,} bars")
-    prepared = prepare(
-        markets, DataConfig(labels=config.labels, splits=config.splits, weights=config.weights)
-    )
+    prepared = prepare(markets, data_config(config))
     say(
         f"rows: {len(prepared.train):,} training, {len(prepared.validation):,} validation, "
         f"{len(prepared.test):,} test; barrier {prepared.labels.barrier_atr:g} ATR"
     )
     return prepared
+
+
+def data_config(config: RunConfig) -> DataConfig:
+    """How the markets of a run become datasets."""
+    return DataConfig(labels=config.labels, splits=config.splits, weights=config.weights)
 
 
 def _judge_and_report(
@@ -149,6 +156,8 @@ def _judge_and_report(
     extra: tuple[DetailGroup, ...],
 ) -> RunResult:
     assert prepared.labels.barrier_atr is not None
+    ledger = Ledger(config.out)
+    count, variance = sharpe_spread(ledger.trials(prepared.data_sha256))
     say("judging: every agent through the environment, with intervals and coin flips")
     prior = np.bincount(prepared.train.action, minlength=3) / len(prepared.train)
     verdict = judge(
@@ -161,17 +170,35 @@ def _judge_and_report(
             ),
             bootstrap=BootstrapConfig(draws=config.bootstrap_draws),
             coin_flips=config.coin_flips,
+            trials=TrialSpread(count=count, variance=variance),
             seed=config.seed,
         ),
     )
+    # Only a run's own test slice was trained for; other data count as looked at again, not as tried.
+    logged = run_trials(config, prepared, verdict) if test is prepared.test else ()
+    for trial in logged:
+        ledger.append(trial)
     networks = [agent for agent in (agents.tft, agents.bilstm) if agent is not None]
     if networks:
         say(f"explaining: what {listing([agent.name for agent in networks])} would miss")
     explaining = ExplainConfig(seed=config.seed, block_bars=verdict.judgement.bootstrap.block_bars)
     explanations = [explain_rows(agent, test, explaining) for agent in networks]
+    trials = ledger.trials(prepared.data_sha256)
+    checks = (
+        run_checks(
+            prepared,
+            prepared.markets,
+            trials=trials,
+            keys=[trial.key for trial in logged],
+            seed=config.seed,
+            config=data_config(config),
+        )
+        if config.checks
+        else ()
+    )
     data = assemble(
         verdict,
-        test,
+        verdict.rows,
         title=f"quantum-trader: {config.name}",
         subtitle=f"data: {config.market.data}",
         splits=[
@@ -182,6 +209,8 @@ def _judge_and_report(
         data_notes=notes(prepared, agents.arbiter),
         explanations=explanations,
         details=extra,
+        checks=checks,
+        trials=trials,
     )
     write_metrics(folder / "metrics.json", verdict.judgement)
     write_explanations(folder / "explanations.json", explanations)

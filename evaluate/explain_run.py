@@ -45,7 +45,7 @@ def explain_at(
         folder: the run.
         symbol: which symbol; "" where the data hold one.
         at: open of the bar decided on, UTC, e.g. "2025-01-03 12:00"; "" takes the last usable bar.
-        agent: "tft", "bilstm", "xgboost" or "logistic"; only the first two have weights to show.
+        agent: "tft", "bilstm", "xgboost", "ensemble" or "logistic"; only the first two have weights to show.
         market: other data than the run's own.
 
     Raises:
@@ -83,11 +83,15 @@ def _load(folder: Path, name: str) -> LiveAgent:
         from quantum_trader.agents.xgboost_agent import XGBoostAgent
 
         return XGBoostAgent.load(path)
+    if name == "ensemble":
+        from quantum_trader.agents.ensemble_agent import EnsembleAgent
+
+        return EnsembleAgent.load(path)
     if name == "logistic":
         from quantum_trader.agents.logistic import LogisticAgent
 
         return LogisticAgent.load(path)
-    raise ConfigError(f"agent: expected tft, bilstm, xgboost or logistic, found {name!r}.")
+    raise ConfigError(f"agent: expected tft, bilstm, xgboost, ensemble or logistic, found {name!r}.")
 
 
 def _named(markets: list[Market], symbol: str) -> Market:

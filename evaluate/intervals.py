@@ -47,12 +47,16 @@ def portfolio_excess(
 
 def portfolio_win_rate(portfolio: Portfolio, config: BootstrapConfig) -> Interval:
     """Share of closed trades with a profit after all costs; trades are binned by the bar of their entry."""
-    trades = portfolio.trades
-    # A constant unit, whatever resolution the column happens to be stored in.
-    entered = trades["entry_time"].dt.as_unit("ms").astype(np.int64).to_numpy()
-    bars = np.searchsorted(portfolio.timestamps, entered)
-    net = trades["net_pnl"].to_numpy(dtype=np.float64)
+    bars = np.searchsorted(portfolio.timestamps, entry_moments(portfolio))
+    net = portfolio.trades["net_pnl"].to_numpy(dtype=np.float64)
     return bootstrap.win_rate_interval(bars, net, length=len(portfolio.timestamps), config=config)
+
+
+def entry_moments(portfolio: Portfolio) -> Moments:
+    """int64 [M]: open of the bar each closed trade was entered on, milliseconds since the epoch, UTC."""
+    # A constant unit, whatever resolution the column happens to be stored in.
+    moments: Moments = portfolio.trades["entry_time"].dt.as_unit("ms").astype(np.int64).to_numpy()
+    return moments
 
 
 def direction_accuracy(
@@ -81,7 +85,7 @@ def direction_accuracy(
 def log_loss_skill(
     labels: Labels, probabilities: Floats32, prior: Floats, moments: Moments, config: BootstrapConfig
 ) -> Interval:
-    """1 - log-loss / log-loss of always stating `prior`; arguments as `direction_accuracy`."""
+    """1 - log-loss / log-loss of stating `prior` (float64 [3] or [N, 3]); else as `direction_accuracy`."""
     stated = np.broadcast_to(prior, (len(labels), 3))
     places = np.searchsorted(np.unique(moments), moments)
     own = np.bincount(places, weights=signal_metrics.log_losses(labels, probabilities))
@@ -106,4 +110,4 @@ def _ratio_by_moment(
     places = np.searchsorted(every, when)
     wins = np.bincount(places, weights=right, minlength=len(every))
     rows = np.bincount(places, minlength=len(every))
-    return bootstrap.ratio_interval(wins, rows, config=config)
+    return bootstrap.share_interval(wins, rows, config=config)

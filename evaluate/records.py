@@ -166,6 +166,9 @@ class ConfidenceRow:
     """Win rate at which the average win and loss cancel."""
     total_return: float
     """Net return of the equal-weight portfolio."""
+    share: float | None = None
+    """Share of the rows, the most confident, that the threshold was set to let through afterwards; None where
+    it was fixed before."""
 
 
 @dataclass(frozen=True, kw_only=True)

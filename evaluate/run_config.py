@@ -14,10 +14,20 @@ from quantum_trader.train.arbiter_config import ArbiterConfig
 from quantum_trader.train.data_config import LabelConfig, SplitConfig, WeightConfig
 from quantum_trader.train.network_config import NetworkTrainConfig
 from quantum_trader.train.rl.config import ALGORITHMS, RLConfig
-from quantum_trader.train.tree_config import LogisticConfig, XGBoostConfig
+from quantum_trader.train.tree_config import EnsembleConfig, LogisticConfig, XGBoostConfig
 
 AgentName = Literal[
-    "xgboost", "logistic", "tft", "bilstm", "ppo", "a2c", "dqn", "sac", "maskable_ppo", "qrdqn"
+    "xgboost",
+    "logistic",
+    "ensemble",
+    "tft",
+    "bilstm",
+    "ppo",
+    "a2c",
+    "dqn",
+    "sac",
+    "maskable_ppo",
+    "qrdqn",
 ]
 
 
@@ -56,25 +66,19 @@ class MarketConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunConfig:
-    """One run: data, splits, labels, agents, judgement."""
+class ExperimentConfig:
+    """What a run and a benchmark have in common: data, labels, agents' settings, judgement."""
 
     name: str = "run"
     """Name of the run: everything is written to OUT/NAME."""
     out: Path = Path("runs")
-    """Folder of all runs."""
+    """Folder of all runs; their trials are counted together in OUT/ledger.jsonl."""
     market: Annotated[MarketConfig, tyro.conf.arg(name="")] = field(default_factory=MarketConfig)
     """The bars."""
-    splits: Annotated[SplitConfig, tyro.conf.arg(name="")] = field(default_factory=SplitConfig)
-    """Where training, validation and test part."""
     labels: LabelConfig = field(default_factory=LabelConfig)
     """The labels."""
     weights: WeightConfig = field(default_factory=WeightConfig)
     """The sample weights."""
-    agents: tuple[AgentName, ...] = ("xgboost", "logistic", "tft", "ppo")
-    """Agents to fit; policies (PPO, A2C, DQN, ...) need the TFT, whose encoder they use."""
-    policy_seeds: int = 1
-    """Seeds of every policy: one may be lucky. The Arbiter listens to the first."""
     preset: Preset = "paper"
     """Size of TFT and BiLSTM: "paper" 2.6 M parameters each, "small" 0.65 M, "tiny" 0.03 and 0.01 M."""
     tft: NetworkTrainConfig = field(default_factory=NetworkTrainConfig)
@@ -85,6 +89,8 @@ class RunConfig:
     """Training of XGBoost."""
     logistic: LogisticConfig = field(default_factory=LogisticConfig)
     """Training of the logistic regression."""
+    ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)
+    """Training of the mean of XGBoost, LightGBM and CatBoost; fitted if `agents` names it."""
     rl: RLConfig = field(default_factory=RLConfig)
     """Training of PPO and of the other policies."""
     arbiter: ArbiterConfig = field(default_factory=ArbiterConfig)
@@ -93,22 +99,39 @@ class RunConfig:
     """Coin-flip agents with each agent's own turnover; more sharpen the percentile and take longer."""
     bootstrap_draws: int = 500
     """Bootstrap draws behind each interval."""
+    checks: bool = True
+    """Whether the mechanical checks (leaks, accounting, luck) are made and listed in the report."""
     seed: int = 0
     """Seed of everything; an agent's own seed, where given, is added to it."""
 
     def __post_init__(self) -> None:
         if not self.name or Path(self.name).name != self.name:
             raise ConfigError(f"name: expected a plain folder name, found {self.name!r}.")
-        if self.policy_seeds < 1:
-            raise ConfigError(f"policy_seeds: expected at least 1, found {self.policy_seeds}.")
-        policies = [name for name in ALGORITHMS if name in self.agents]
-        if policies and "tft" not in self.agents:
-            raise ConfigError(f'agents: "{policies[0]}" uses the encoder of "tft"; name both.')
 
     @property
     def folder(self) -> Path:
         """Where the run is written."""
         return self.out / self.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(ExperimentConfig):
+    """One run: data, splits, labels, agents, judgement."""
+
+    splits: Annotated[SplitConfig, tyro.conf.arg(name="")] = field(default_factory=SplitConfig)
+    """Where training, validation and test part."""
+    agents: tuple[AgentName, ...] = ("xgboost", "logistic", "tft", "ppo")
+    """Agents to fit; policies (PPO, A2C, DQN, ...) need the TFT, whose encoder they use."""
+    policy_seeds: int = 1
+    """Seeds of every policy: one may be lucky. The Arbiter listens to the first."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.policy_seeds < 1:
+            raise ConfigError(f"policy_seeds: expected at least 1, found {self.policy_seeds}.")
+        policies = [name for name in ALGORITHMS if name in self.agents]
+        if policies and "tft" not in self.agents:
+            raise ConfigError(f'agents: "{policies[0]}" uses the encoder of "tft"; name both.')
 
     def seeded(self) -> RunConfig:
         """The same run with its seed handed down to the agents."""

@@ -21,6 +21,8 @@ _PACKAGES = (
     "stable-baselines3",
     "gymnasium",
     "xgboost",
+    "lightgbm",
+    "catboost",
     "numpy",
     "numba",
     "TA-Lib",

@@ -16,7 +16,7 @@ from quantum_trader.agents.live import LiveAgent
 from quantum_trader.agents.signals import Agent, ModelInputs, Signals
 from quantum_trader.envs.scaler import FeatureScaler
 from quantum_trader.evaluate.confidence import Gate
-from quantum_trader.evaluate.judge import Entrant
+from quantum_trader.evaluate.entrant import Entrant
 from quantum_trader.evaluate.position_agents import EmbeddingPolicy
 from quantum_trader.evaluate.run_train import FittedAgents
 from quantum_trader.train.dataset import PooledDataset
@@ -52,20 +52,21 @@ def entrants(
     """
     found, tft_answers = [], None
     if agents.arbiter is not None:
-        entrant, tft_answers = _arbiter_entrant(agents.arbiter, test)
+        entrant, tft_answers = arbiter_entrant(agents.arbiter, test)
         found.append(entrant)
     if agents.tft is not None:
         tft_answers = tft_answers if tft_answers is not None else answers(agents.tft, test)
-        found.append(_signal_entrant(agents.tft, tft_answers))
+        found.append(signal_entrant(agents.tft, tft_answers))
     if agents.bilstm is not None:
-        found.append(_signal_entrant(agents.bilstm, answers(agents.bilstm, test)))
-    found += _policy_entrants(agents.policies, test)
-    tabular = [learner for learner in (agents.xgboost, agents.logistic) if learner is not None]
-    found += [_signal_entrant(learner, answers(learner, test)) for learner in tabular]
-    return [*found, *_baselines(test, prior, scaler)]
+        found.append(signal_entrant(agents.bilstm, answers(agents.bilstm, test)))
+    found += policy_entrants(agents.policies, test)
+    learners = (agents.ensemble, agents.xgboost, agents.logistic)
+    tabular = [learner for learner in learners if learner is not None]
+    found += [signal_entrant(learner, answers(learner, test)) for learner in tabular]
+    return [*found, *baselines(test, prior, scaler)]
 
 
-def _arbiter_entrant(arbiter: Arbiter, test: PooledDataset) -> tuple[Entrant, Answers | None]:
+def arbiter_entrant(arbiter: Arbiter, test: PooledDataset) -> tuple[Entrant, Answers | None]:
     """The Arbiter by its own gate, and what its TFT said on the way, if it has one that answered."""
     decided = [arbiter.decide_inputs(inputs) for inputs in _batches(test)]
     quantiles = _joined([part.signals.quantiles for part in decided])
@@ -89,7 +90,8 @@ def answers(agent: Agent, rows: PooledDataset) -> Answers:
     )
 
 
-def _signal_entrant(agent: LiveAgent, found: Answers) -> Entrant:
+def signal_entrant(agent: LiveAgent, found: Answers) -> Entrant:
+    """A single agent: HOLD from its own hold threshold on, every direction passes."""
     return Entrant(
         name=agent.name,
         probabilities=found.probabilities,
@@ -98,7 +100,7 @@ def _signal_entrant(agent: LiveAgent, found: Answers) -> Entrant:
     )
 
 
-def _policy_entrants(policies: Sequence[PolicyAgent], test: PooledDataset) -> list[Entrant]:
+def policy_entrants(policies: Sequence[PolicyAgent], test: PooledDataset) -> list[Entrant]:
     """Each policy on tables of its encoder, made once for all policies that read the same."""
     made: dict[tuple[str, str], list[Floats32]] = {}
     found = []
@@ -126,7 +128,7 @@ def _tables(policy: PolicyAgent, test: PooledDataset) -> list[Floats32]:
     return tables
 
 
-def _baselines(test: PooledDataset, prior: NDArray[np.float64], scaler: FeatureScaler) -> list[Entrant]:
+def baselines(test: PooledDataset, prior: NDArray[np.float64], scaler: FeatureScaler) -> list[Entrant]:
     """Rules to be beaten; those that are certain of everything enter with actions, since certainty has no
     meaningful log-loss."""
     shares = PriorClass(shares=(float(prior[0]), float(prior[1]), float(prior[2])))

@@ -21,18 +21,19 @@ class Stages:
 
     A stage is done again when its ingredients (config, data, the models it builds on) hash differently, or
     when what it wrote can no longer be loaded. Where torchrun started several processes, all of them go
-    through the stages and the first one writes.
+    through the stages and the first one writes. Every stage has a file of its own, so that processes that
+    fit different agents of one run do not overwrite each other's.
     """
 
     def __init__(self, folder: Path, say: Say) -> None:
-        self._path = folder / "stages.json"
+        self._folder = folder / "stages"
         self.say = say
-        self._finished: dict[str, dict[str, Any]] = _read(self._path)
 
     @property
     def seconds(self) -> dict[str, float]:
         """Wall-clock seconds each finished stage took when it was done."""
-        return {name: float(entry["seconds"]) for name, entry in self._finished.items()}
+        found = {path.stem: _read(path) for path in sorted(self._folder.glob("*.json"))}
+        return {name: float(entry["seconds"]) for name, entry in found.items() if "seconds" in entry}
 
     def run(
         self,
@@ -53,7 +54,8 @@ class Stages:
                 since what is made next from other ingredients must not go on from it.
         """
         key = json_sha256(ingredients)
-        if self._finished.get(name, {}).get("key") == key:
+        path = self._folder / f"{name}.json"
+        if _read(path).get("key") == key:
             try:
                 result = load()
             except ModelFolderError as error:
@@ -65,16 +67,15 @@ class Stages:
         started = time.perf_counter()
         result = make()
         seconds = time.perf_counter() - started
-        self._finished[name] = {"key": key, "seconds": seconds}
         if Launch.here().first:
             if checkpoint is not None:
                 checkpoint.unlink(missing_ok=True)
-            write_json(self._path, self._finished)
+            write_json(path, {"key": key, "seconds": seconds})
         self.say(f"{name}: done in {seconds:.0f} s")
         return result
 
 
-def _read(path: Path) -> dict[str, dict[str, Any]]:
+def _read(path: Path) -> dict[str, Any]:
     """What an earlier run left; a damaged file costs the work, not the run."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))

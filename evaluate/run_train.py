@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from quantum_trader.agents.arbiter import Arbiter
 from quantum_trader.agents.arbiter_folder import load_arbiter, save_settings
 from quantum_trader.agents.bilstm.config import bilstm_preset
+from quantum_trader.agents.ensemble_agent import EnsembleAgent
 from quantum_trader.agents.folder import load_model_folder
 from quantum_trader.agents.logistic import LogisticAgent
 from quantum_trader.agents.network_config import NetworkConfig
@@ -28,6 +29,7 @@ from quantum_trader.evaluate.run_config import SEED_MARK, AgentName, RunConfig
 from quantum_trader.evaluate.run_stages import Stages
 from quantum_trader.train.arbiter import fit_arbiter
 from quantum_trader.train.dataset import PooledDataset
+from quantum_trader.train.ensemble import fit_ensemble
 from quantum_trader.train.logistic import fit_logistic
 from quantum_trader.train.network_config import NetworkTrainConfig
 from quantum_trader.train.prepared import Prepared
@@ -60,6 +62,7 @@ class FittedAgents:
     policies: tuple[PolicyAgent, ...]
     """Every trained policy: PPO, its further seeds, other algorithms."""
     arbiter: Arbiter | None
+    ensemble: EnsembleAgent | None = None
 
 
 def fit_agents(
@@ -77,6 +80,7 @@ def fit_agents(
     wanted = config.agents
     xgboost = fit.xgboost() if "xgboost" in wanted else None
     logistic = fit.logistic() if "logistic" in wanted else None
+    ensemble = fit.ensemble() if "ensemble" in wanted else None
     tft = fit.tft() if "tft" in wanted else None
     bilstm = fit.bilstm() if "bilstm" in wanted else None
     policies = fit.policies(tft) if tft is not None else ()
@@ -91,6 +95,7 @@ def fit_agents(
         ppo=ppo,
         policies=policies,
         arbiter=arbiter,
+        ensemble=ensemble,
     )
 
 
@@ -135,6 +140,19 @@ class Fitting:
 
         return self.stages.run(
             "logistic", self._ingredients(settings), load=lambda: LogisticAgent.load(folder), make=make
+        )
+
+    def ensemble(self) -> EnsembleAgent:
+        """The mean of several libraries' trees."""
+        folder, settings = self.models / "ensemble", self.config.ensemble
+
+        def make() -> EnsembleAgent:
+            agent = fit_ensemble(self.prepared.train, self.prepared.validation, settings, self.config.seed)
+            agent.save(folder)
+            return agent
+
+        return self.stages.run(
+            "ensemble", self._ingredients(settings), load=lambda: EnsembleAgent.load(folder), make=make
         )
 
     def tft(self) -> TFTAgent:
@@ -189,7 +207,7 @@ class Fitting:
     def policies(self, tft: TFTAgent) -> tuple[PolicyAgent, ...]:
         """Every policy asked for, seed by seed."""
         wanted = policy_names(self.config.agents, self.config.policy_seeds)
-        return tuple(self._policy(tft, *each) for each in wanted)
+        return tuple(self.policy(tft, algorithm, seed) for algorithm, seed, _ in wanted)
 
     def policy_metrics(self, tft: TFTAgent, algorithm: Algorithm, seed: int) -> dict[str, float]:
         """Train one policy; returns its validation figures.
@@ -198,7 +216,7 @@ class Fitting:
         """
         name = policy_name(algorithm, seed)
         if can_export(algorithm):
-            self._policy(tft, algorithm, seed, name)
+            self.policy(tft, algorithm, seed)
             return load_model_folder(self.models / name, kind="policy").provenance.metrics
         path = self.config.folder / "policies" / f"{name}.json"
 
@@ -209,8 +227,11 @@ class Fitting:
 
         return self._policy_stage(tft, algorithm, seed, name, load=lambda: _read_metrics(path), make=make)
 
-    def _policy(self, tft: TFTAgent, algorithm: Algorithm, seed: int, name: str) -> PolicyAgent:
+    def policy(self, tft: TFTAgent, algorithm: Algorithm, seed: int = 0) -> PolicyAgent:
+        """One policy; `seed` is added to that of the run."""
         from quantum_trader.agents.policy_agent import PolicyAgent
+
+        name = policy_name(algorithm, seed)
 
         def make() -> PolicyAgent:
             fitted = self._train(tft, algorithm, seed, name)
@@ -329,6 +350,7 @@ def load_agents(
         ppo=next((policy for policy in policies if policy.name == "ppo"), None),
         policies=policies,
         arbiter=arbiter,
+        ensemble=EnsembleAgent.load(models / "ensemble") if "ensemble" in names else None,
     )
 
 

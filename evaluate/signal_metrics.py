@@ -112,12 +112,12 @@ def class_shares(labels: Array) -> Floats:
 
 
 def log_loss_skill(labels: Array, probabilities: Array, prior: Floats) -> float:
-    """1 - log-loss / log-loss of always stating `prior` (float64 [3]); above 0 beats it, 1 is perfect."""
+    """1 - log-loss / log-loss of stating `prior` (float64 [3] or [N, 3]); above 0 beats it."""
     return _skill(log_loss(labels, probabilities), log_loss(labels, _stated(prior, len(labels))))
 
 
 def brier_skill(labels: Array, probabilities: Array, prior: Floats) -> float:
-    """1 - Brier score / Brier score of always stating `prior` (float64 [3])."""
+    """1 - Brier score / Brier score of stating `prior` (float64 [3] or [N, 3])."""
     return _skill(brier_score(labels, probabilities), brier_score(labels, _stated(prior, len(labels))))
 
 

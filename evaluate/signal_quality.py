@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from quantum_trader.envs.actions import Action
 from quantum_trader.evaluate import intervals, signal_metrics as metrics
 from quantum_trader.evaluate.bootstrap import BootstrapConfig
+from quantum_trader.evaluate.folds import JudgedRows
 from quantum_trader.evaluate.records import SignalMetrics
-from quantum_trader.train.dataset import PooledDataset
 
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
@@ -18,8 +18,7 @@ Floats32 = NDArray[np.float32]
 def signal_quality(
     stated: Floats32,
     quantiles: Floats32 | None,
-    test: PooledDataset,
-    prior: Floats,
+    test: JudgedRows,
     *,
     horizon: int,
     config: BootstrapConfig,
@@ -29,12 +28,11 @@ def signal_quality(
     Args:
         stated: float32 [N, 3], probabilities of the rows of `test`.
         quantiles: float32 [N, H, 3], Q10, Q50, Q90 of the forward returns, or None.
-        test: N labelled rows.
-        prior: float64 [3], shares of the classes among the TRAINING labels.
+        test: N labelled rows, with the shares of the classes among the training labels.
         horizon: column of the forward returns that rank IC uses.
         config: how intervals are drawn.
     """
-    labels, chosen = test.action, stated.argmax(axis=1)
+    labels, chosen, prior = test.action, stated.argmax(axis=1), test.prior
     moved = labels != Action.HOLD
     confidence = metrics.directional_confidence(stated[moved])
     right = metrics.direction(stated[moved]) == labels[moved]
@@ -62,7 +60,7 @@ def signal_quality(
         margin_accuracy_1=metrics.direction_accuracy(labels, stated, share=0.01, by="margin"),
         signal_shares=shares(metrics.class_shares(chosen)),
         label_shares=shares(metrics.class_shares(labels)),
-        confusion=_cells(metrics.confusion_matrix(labels, chosen)),
+        confusion=cells(metrics.confusion_matrix(labels, chosen)),
         quantile_coverage=None if quantiles is None else _coverage(test, quantiles),
     )
 
@@ -72,9 +70,10 @@ def shares(values: Floats) -> tuple[float, float, float]:
     return float(values[0]), float(values[1]), float(values[2])
 
 
-def _coverage(test: PooledDataset, quantiles: Floats32) -> tuple[float, ...]:
+def _coverage(test: JudgedRows, quantiles: Floats32) -> tuple[float, ...]:
     return tuple(float(share) for share in metrics.quantile_coverage(test.returns, quantiles))
 
 
-def _cells(matrix: NDArray[np.int64]) -> tuple[tuple[int, int, int], ...]:
+def cells(matrix: NDArray[np.int64]) -> tuple[tuple[int, int, int], ...]:
+    """int64 [3, 3] as tuples."""
     return tuple((int(row[0]), int(row[1]), int(row[2])) for row in matrix)

@@ -43,6 +43,7 @@ class Entry:
 
 COMMANDS: dict[tuple[str, ...], Entry] = {
     ("run",): Entry(target="run:Run", summary="train every agent, judge them, write the report"),
+    ("tune",): Entry(target="tune:Tune", summary="search for better options of one agent on validation rows"),
     ("train", "tft"): Entry(target="train:TrainTFT", summary="fit the Temporal Fusion Transformer"),
     ("train", "bilstm"): Entry(
         target="train:TrainBiLSTM", summary="fit the bidirectional LSTM with attention"
@@ -50,7 +51,13 @@ COMMANDS: dict[tuple[str, ...], Entry] = {
     ("train", "ppo"): Entry(target="train:TrainPPO", summary="fit PPO on the TFT's encoder"),
     ("train", "rl"): Entry(target="train:TrainRL", summary="fit PPO, A2C, DQN, SAC, ... and compare them"),
     ("train", "xgboost"): Entry(target="train:TrainXGBoost", summary="fit the gradient-boosted trees"),
+    ("train", "ensemble"): Entry(
+        target="train:TrainEnsemble", summary="fit the mean of XGBoost, LightGBM and CatBoost"
+    ),
     ("export",): Entry(target="export:Export", summary="write a trained TFT or BiLSTM as an ONNX file"),
+    ("benchmark",): Entry(
+        target="benchmark:Benchmark", summary="compare agents, yours among them, by walk-forward"
+    ),
     ("evaluate",): Entry(target="evaluate:Evaluate", summary="judge a run's agents, on its data or other"),
     ("explain",): Entry(target="explain:Explain", summary="what stands behind one prediction of a run"),
     ("data", "inspect"): Entry(target="data:Inspect", summary="what a source holds: range, gaps, funding"),

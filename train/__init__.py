@@ -26,6 +26,9 @@ if TYPE_CHECKING:
         Batch as Batch,
         PooledDataset as PooledDataset,
     )
+    from quantum_trader.train.ensemble import (
+        fit_ensemble as fit_ensemble,
+    )
     from quantum_trader.train.labels import (
         Labels as Labels,
         choose_barrier as choose_barrier,
@@ -78,6 +81,9 @@ if TYPE_CHECKING:
         fit_tft as fit_tft,
     )
     from quantum_trader.train.tree_config import (
+        CatBoostConfig as CatBoostConfig,
+        EnsembleConfig as EnsembleConfig,
+        LightGBMConfig as LightGBMConfig,
         LogisticConfig as LogisticConfig,
         XGBoostConfig as XGBoostConfig,
     )
@@ -94,6 +100,8 @@ _MODULES = {
     "Cuts": "splits",
     "DataConfig": "data_config",
     "EncodedMarket": "rl.table",
+    "CatBoostConfig": "tree_config",
+    "EnsembleConfig": "tree_config",
     "FineTuneConfig": "rl.config",
     "FittedPolicy": "rl.fit",
     "LabelledStates": "rl.fit",
@@ -102,6 +110,7 @@ _MODULES = {
     "TwoRatesPPO": "rl.rates",
     "LabelConfig": "data_config",
     "Labels": "labels",
+    "LightGBMConfig": "tree_config",
     "LogisticConfig": "tree_config",
     "PooledDataset": "dataset",
     "Prepared": "prepared",
@@ -120,6 +129,7 @@ _MODULES = {
     "split_rates": "rl.rates",
     "fit_arbiter": "arbiter",
     "fit_bilstm": "bilstm",
+    "fit_ensemble": "ensemble",
     "fit_logistic": "logistic",
     "fit_network": "network",
     "fit_tft": "tft",

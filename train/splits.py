@@ -58,7 +58,7 @@ def calendar_cuts(markets: Sequence[Market], config: SplitConfig) -> Cuts:
     Fractions count the distinct moments at which at least one market has a usable row.
     """
     last = max(int(market.bars.timestamp[-1]) + market.bars.step_ms for market in markets)
-    start = _moment(config.train_start, "train_start")
+    start = None if config.train_start is None else moment_ms(config.train_start, "train_start")
     if config.train_end is None or config.validation_end is None:
         moments = np.unique(np.concatenate([market.bars.timestamp[market.usable] for market in markets]))
         moments = moments[moments >= start] if start is not None else moments
@@ -70,9 +70,9 @@ def calendar_cuts(markets: Sequence[Market], config: SplitConfig) -> Cuts:
         train_end = int(moments[max(1, int(first * len(moments)))])
         validation_end = int(moments[min(len(moments) - 1, max(2, int(second * len(moments))))])
     else:
-        train_end = epoch_ms(_parse(config.train_end, "train_end"))
-        validation_end = epoch_ms(_parse(config.validation_end, "validation_end"))
-    end = _moment(config.test_end, "test_end")
+        train_end = moment_ms(config.train_end, "train_end")
+        validation_end = moment_ms(config.validation_end, "validation_end")
+    end = None if config.test_end is None else moment_ms(config.test_end, "test_end")
     return Cuts(
         train_start=start if start is not None else min(int(market.bars.timestamp[0]) for market in markets),
         train_end=train_end,
@@ -123,12 +123,13 @@ def training_rows(market: Market, cuts: Cuts, config: LabelConfig) -> Mask:
     return market.usable & (time >= cuts.train_start) & (time[ahead] < cuts.train_end)
 
 
-def _moment(text: str | None, name: str) -> int | None:
-    return None if text is None else epoch_ms(_parse(text, name))
+def moment_ms(text: str, name: str) -> int:
+    """A UTC date or moment in milliseconds since the epoch.
 
-
-def _parse(text: str, name: str) -> pd.Timestamp:
+    Raises:
+        ConfigError: `text`, given as the option `name`, is none.
+    """
     try:
-        return pd.Timestamp(text)
+        return epoch_ms(pd.Timestamp(text))
     except ValueError as error:
         raise ConfigError(f"{name}: expected a UTC date such as 2024-06-01, found {text!r}.") from error

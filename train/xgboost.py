@@ -18,10 +18,10 @@ from quantum_trader.train.tables import (
     hold_share,
     provenance,
     shared_scaler,
-    summary_table,
     validation_metrics,
 )
 from quantum_trader.train.tree_config import XGBoostConfig
+from quantum_trader.train.tree_rows import TreeRows
 
 _SMALLEST_LEAF = 2.0
 
@@ -45,8 +45,12 @@ def fit_xgboost(
     """
     config = config if config is not None else XGBoostConfig()
     scaler = shared_scaler(train, validation)
-    table = summary_table(validation)
-    booster = _boost(train, validation, table, config, seed)
+    rows = TreeRows.of(train, validation)
+    learn, watch = quantized(rows, config)
+    table = rows.validation_table
+    # The training table, the largest thing in memory, is not needed while the trees grow.
+    del rows
+    booster = grow_xgboost(learn, watch, config, len(train), seed)
     raw: NDArray[np.float32] = booster.inplace_predict(table, validate_features=False)
     calibration = fit_calibration(raw, validation.action, hold_share=hold_share(train))
     metrics = validation_metrics(train, validation, calibration.apply(raw))
@@ -61,34 +65,48 @@ def fit_xgboost(
     )
 
 
-def _boost(
-    train: PooledDataset,
-    validation: PooledDataset,
-    validation_table: NDArray[np.float32],
-    config: XGBoostConfig,
-    seed: int,
-) -> xgboost.Booster:
-    """The booster cut to its best round."""
+def quantized(
+    rows: TreeRows, config: XGBoostConfig
+) -> tuple[xgboost.QuantileDMatrix, xgboost.QuantileDMatrix]:
+    """Training and validation rows as histogram bins; they hold no reference to the tables."""
     names = list(TABULAR_NAMES)
     learn = xgboost.QuantileDMatrix(
-        summary_table(train),
-        label=train.action,
-        weight=train.weight,
+        rows.table,
+        label=rows.action,
+        weight=rows.weight,
         feature_names=names,
         max_bin=config.max_bin,
         nthread=config.n_jobs,
     )
     watch = xgboost.QuantileDMatrix(
-        validation_table,
-        label=validation.action,
+        rows.validation_table,
+        label=rows.validation_action,
         feature_names=names,
         max_bin=config.max_bin,
         nthread=config.n_jobs,
         ref=learn,
     )
+    return learn, watch
+
+
+def grow_xgboost(
+    learn: xgboost.QuantileDMatrix,
+    watch: xgboost.QuantileDMatrix,
+    config: XGBoostConfig,
+    rows: int,
+    seed: int,
+) -> xgboost.Booster:
+    """The booster cut to its best round.
+
+    Args:
+        learn, watch: training and validation rows of `quantized`.
+        config: how.
+        rows: number of training rows.
+        seed: of row and column sampling.
+    """
     with Progress("xgboost", total=config.rounds, unit="rounds") as progress:
         booster = xgboost.train(
-            _parameters(config, len(train), seed),
+            _parameters(config, rows, seed),
             learn,
             config.rounds,
             evals=[(watch, "validation")],

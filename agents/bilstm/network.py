@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from quantum_trader.agents.bilstm.config import BiLSTMConfig
-from quantum_trader.agents.network import EncoderOutput, Network
+from quantum_trader.agents.network import EncoderOutput, Network, all_bars, newest_bars
 from quantum_trader.agents.tft.attention import InterpretableAttention
 from quantum_trader.agents.tft.blocks import GatedAddNorm, SequenceDropout
 from quantum_trader.agents.tft.init import init_linear, init_lstm
@@ -63,17 +63,18 @@ class BiLSTMEncoder(nn.Module):
         """
         config = self.config
         static = context[:, : config.static]
-        steps = functional.elu(self.project(windows) + self.static(static).unsqueeze(1))
+        steps = self.project(newest_bars(windows, config)) + self.static(static).unsqueeze(1)
+        steps = functional.elu(steps)
         for layer in self.layers:
             steps = layer(steps)
         asked = functional.elu(self.newest(steps[:, -1:]) + self.ahead(self._horizons(context)))
-        everywhere = asked.new_zeros((len(config.horizons), config.window), dtype=torch.float32)
+        everywhere = asked.new_zeros((len(config.horizons), config.bars_seen), dtype=torch.float32)
         attended = self.attention(asked, steps, everywhere)
         outputs = self.gate(attended.features, asked).float()
         return EncoderOutput(
             outputs=outputs,
             embedding=outputs[:, config.decision],
-            attention=attended.weights[:, config.decision],
+            attention=all_bars(attended.weights[:, config.decision], config),
         )
 
     def _horizons(self, context: Tensor) -> Tensor:

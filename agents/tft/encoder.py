@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from quantum_trader.agents.network import EncoderOutput
+from quantum_trader.agents.network import EncoderOutput, all_bars, newest_bars
 from quantum_trader.agents.tft.attention import InterpretableAttention
 from quantum_trader.agents.tft.blocks import GRN, GatedAddNorm
 from quantum_trader.agents.tft.config import TFTConfig
@@ -70,7 +70,7 @@ class SequenceLayer(nn.Module):
         init_lstm(self.future)
 
     def forward(self, past: Tensor, future: Tensor, contexts: StaticContexts) -> tuple[Tensor, Tensor]:
-        """[B, 60, D] and [B, H, D] -> the same shapes."""
+        """[B, T, D] of the bars looked at and [B, H, D] -> the same shapes."""
         shape = (self.layers * self.directions, *contexts.hidden.shape)
         start = (
             contexts.hidden.to(past.dtype).expand(shape).contiguous(),
@@ -106,7 +106,7 @@ class TFTEncoder(nn.Module):
         self.position_wise = GRN(width, width, width, dropout=rate)
         self.output_gate = GatedAddNorm(width, width, 0.0)
         self.embedding_size = width
-        self.register_buffer("look", _decoder_mask(config.window, len(config.horizons)), persistent=False)
+        self.register_buffer("look", _decoder_mask(config.bars_seen, len(config.horizons)), persistent=False)
 
     def forward(self, windows: Tensor, context: Tensor) -> EncoderOutput:
         """Encode a batch.
@@ -118,27 +118,27 @@ class TFTEncoder(nn.Module):
         config = self.config
         static, calendar = context[:, : config.static], context[:, config.static :]
         contexts, static_weights = self.static(static)
-        past = self.select_past(windows, contexts.selection)
+        past = self.select_past(newest_bars(windows, config), contexts.selection)
         ahead = calendar.reshape(context.shape[0], len(config.horizons), config.calendar)
         future = self.select_future(ahead, contexts.selection)
         seen, foreseen = self.sequence(past.features, future.features, contexts)
         enriched = self.enrich(torch.cat([seen, foreseen], dim=1), contexts.enrichment)
-        asked = enriched[:, config.window :]
+        asked = enriched[:, config.bars_seen :]
         attended = self.attention(asked, enriched, self.look)
         fused = self.position_wise(self.attention_gate(attended.features, asked))
         outputs = self.output_gate(fused, foreseen).float()
-        bars = attended.weights[:, config.decision, : config.window]
+        bars = attended.weights[:, config.decision, : config.bars_seen]
         return EncoderOutput(
             outputs=outputs,
             embedding=outputs[:, config.decision],
-            attention=bars / bars.sum(dim=-1, keepdim=True),
-            importances=past.weights,
+            attention=all_bars(bars / bars.sum(dim=-1, keepdim=True), config),
+            importances=all_bars(past.weights, config),
             static_importances=static_weights,
         )
 
 
 def _decoder_mask(window: int, horizons: int) -> Tensor:
-    """float32 [H, 60 + H]: horizon h sees every past bar, itself and earlier horizons."""
+    """float32 [H, T + H]: horizon h sees every past bar, itself and earlier horizons."""
     mask = torch.zeros(horizons, window + horizons)
     later = torch.ones(horizons, horizons).triu(diagonal=1).bool()
     mask[:, window:].masked_fill_(later, float("-inf"))

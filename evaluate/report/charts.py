@@ -10,6 +10,7 @@ from quantum_trader.envs.actions import Action
 from quantum_trader.evaluate import trading_metrics
 from quantum_trader.evaluate.records import AgentJudgement
 from quantum_trader.evaluate.report import format as text
+from quantum_trader.evaluate.report.band import EquityBand
 from quantum_trader.evaluate.report.data import (
     EquityCurve,
     Floats,
@@ -31,6 +32,8 @@ from quantum_trader.evaluate.report.ticks import (
 _PHONE_WIDTH = 360
 _SMALLEST_SHARE = 0.003
 """Coverage below which the accuracy of a handful of rows is noise and is not drawn."""
+_BARS_WIDE, _BARS_NARROW = 120, 60
+"""Candles of the still picture."""
 
 
 def both(draw: Callable[[Size], str], *, height: int = 300, left: int = 54, bottom: int = 28) -> str:
@@ -41,21 +44,30 @@ def both(draw: Callable[[Size], str], *, height: int = 300, left: int = 54, bott
     return draw(wide) + draw(narrow)
 
 
-def equity_chart(curves: Sequence[EquityCurve], styles: dict[str, str]) -> str:
+def equity_chart(
+    curves: Sequence[EquityCurve], styles: dict[str, str], bands: Sequence[EquityBand] = ()
+) -> str:
     """Net profit of every agent over time, in percent of the initial balance."""
 
     def draw(size: Size) -> str:
         profits = [(curve.equity / curve.equity[0] - 1) * 100 for curve in curves]
-        start, stop = _time_range(curves)
+        start, stop = time_range(curves)
         low = min(float(profit.min()) for profit in profits)
         high = max(float(profit.max()) for profit in profits)
+        # A band far wider than the curves would squeeze them flat: it may take as much room again.
+        room = high - low
+        for band in bands:
+            low = max(min(low, (float(band.low.min()) - 1) * 100), low - room / 2)
+            high = min(max(high, (float(band.high.max()) - 1) * 100), high + room / 2)
         plot = Plot(size, (start, stop), padded(low, high))
         plot.y_axis(percent_ticks(plot.y.low, plot.y.high, signed=True))
+        for band in bands:
+            lower, upper = (np.clip((edge - 1) * 100, low, high) for edge in (band.low, band.high))
+            plot.area(band.timestamps, lower, upper, f"band {styles[band.name]}")
         plot.level(0.0, "rule")
         plot.x_axis(time_ticks(start, stop, 3 if size.narrow else 8))
         for curve, profit in zip(curves, profits, strict=True):
-            points = 300 if size.narrow else 700
-            plot.line(curve.timestamps, profit, f"line {styles[curve.name]}", points)
+            plot.line(curve.timestamps, profit, f"line {styles[curve.name]}", _points(size, len(curves)))
         return plot.svg("Net profit over the test period, one line an agent")
 
     return both(draw, height=340)
@@ -66,13 +78,12 @@ def drawdown_chart(curves: Sequence[EquityCurve], styles: dict[str, str]) -> str
 
     def draw(size: Size) -> str:
         losses = [-trading_metrics.drawdowns(curve.equity) * 100 for curve in curves]
-        start, stop = _time_range(curves)
+        start, stop = time_range(curves)
         plot = Plot(size, (start, stop), (min(-0.1, *(float(loss.min()) for loss in losses)) * 1.05, 0.0))
         plot.y_axis(percent_ticks(plot.y.low, 0.0, signed=True, wanted=4))
         plot.x_axis(time_ticks(start, stop, 3 if size.narrow else 8))
         for curve, loss in zip(curves, losses, strict=True):
-            points = 300 if size.narrow else 700
-            plot.line(curve.timestamps, loss, f"line {styles[curve.name]}", points)
+            plot.line(curve.timestamps, loss, f"line {styles[curve.name]}", _points(size, len(curves)))
         return plot.svg("Drawdown over the test period, one line an agent")
 
     return both(draw, height=220)
@@ -138,10 +149,10 @@ def coverage_chart(curves: Sequence[NamedCoverage], styles: dict[str, str]) -> s
 
 
 def candle_chart(data: SignalCandles) -> str:
-    """Candles with the BUY and SELL signals decided at their close."""
+    """The last candles with the BUY and SELL signals decided at their close."""
 
     def draw(size: Size) -> str:
-        shown = slice(-60, None) if size.narrow else slice(None)
+        shown = slice(-_BARS_NARROW if size.narrow else -_BARS_WIDE, None)
         ohlc = np.stack([data.open, data.high, data.low, data.close], axis=1)[shown]
         actions, moments = data.actions[shown], data.timestamps[shown]
         # Bars are drawn side by side, so that a weekend leaves no hole; the axis names the moments.
@@ -202,8 +213,15 @@ def _win_rate_values(agent: AgentJudgement) -> tuple[float, ...]:
     return rate.estimate, rate.low, rate.high, agent.trading.break_even_win_rate
 
 
-def _time_range(curves: Sequence[EquityCurve]) -> tuple[float, float]:
+def time_range(curves: Sequence[EquityCurve]) -> tuple[float, float]:
+    """First and last moment of all curves."""
     return (
         min(float(curve.timestamps[0]) for curve in curves),
         max(float(curve.timestamps[-1]) for curve in curves),
     )
+
+
+def _points(size: Size, curves: int) -> int:
+    """Points a curve may take: many curves share what the page has room for, and what an eye can follow."""
+    most, together = (300, 4_000) if size.narrow else (700, 10_000)
+    return max(60, min(most, together // curves))

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quantum_trader.evaluate.explanation import Explanation
-from quantum_trader.evaluate.records import Judgement
+from quantum_trader.evaluate.records import CheckResult, Judgement, Trial
+from quantum_trader.evaluate.report.band import EquityBand
+from quantum_trader.evaluate.report.rolling import RollingWinRate
 from quantum_trader.evaluate.signal_metrics import CoverageCurve, ReliabilityCurve
 
 Floats = NDArray[np.float64]
 Array = NDArray[Any]
+
+
+class LabelledRows(Protocol):
+    """Judged rows of one or several folds, in the order of the entrants' arrays."""
+
+    @property
+    def action(self) -> NDArray[np.int8]:
+        """int8 [N], the label of each row (`Action` values)."""
+
+    @property
+    def timestamps(self) -> NDArray[np.int64]:
+        """int64 [N], open of each decision bar, milliseconds since the epoch, UTC."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +100,19 @@ class SignalCandles:
     actions: Array
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PathSharpes:
+    """Sharpe ratios of one agent over the paths of combinatorial purged cross-validation.
+
+    Attributes:
+        agent: who was fitted and traded.
+        sharpes: float64 [P], yearly Sharpe ratio of each path; NaN where its equity never moves.
+    """
+
+    agent: str
+    sharpes: Floats
+
+
 @dataclass(frozen=True, kw_only=True)
 class PriceWindow:
     """The bars that an agent saw when it decided, and those that came after.
@@ -130,13 +157,23 @@ class ReportData:
     """Sentences below the data table, e.g. gaps, barrier width, costs."""
     equity: tuple[EquityCurve, ...] = ()
     """One curve an agent."""
+    bands: tuple[EquityBand, ...] = ()
+    """Intervals around some of the curves."""
     reliability: tuple[NamedReliability, ...] = ()
     """One curve an agent with probabilities."""
     coverage: tuple[NamedCoverage, ...] = ()
     """One curve an agent with probabilities."""
+    rolling: tuple[RollingWinRate, ...] = ()
+    """Win rates over time, one entry an agent."""
     candles: SignalCandles | None = None
     """The stretch of bars shown with signals."""
     explanations: tuple[Explanation, ...] = ()
     """What the networks look at and what they would miss."""
+    checks: tuple[CheckResult, ...] = ()
+    """The mechanical checks of the model card."""
+    trials: tuple[Trial, ...] = ()
+    """Lines of the ledger: what was tried on these data."""
+    paths: tuple[PathSharpes, ...] = ()
+    """Sharpe ratios over combinatorial paths, one entry an agent."""
     details: tuple[DetailGroup, ...] = ()
     """Run details at the end of the page."""

@@ -6,20 +6,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from quantum_trader.evaluate.report import candle_script
 from quantum_trader.evaluate.report.style import STYLE
 
-# Nothing may be fetched or run, whatever text found its way into the page.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+# Nothing may be fetched or sent, and nothing but the page's own script run, whatever text found its way in.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_MANY = 12
+"""Columns beyond which print needs smaller letters."""
+_STYLE_OF_WORDS = ' class="words"'
 
 
-def document(title: str, body: str) -> str:
-    """A whole page around `body`, which is markup: it needs no script, no network and no other file."""
+def document(title: str, body: str, *, moving: bool = False) -> str:
+    """A whole page around `body`, which is markup: it needs no network and no other file.
+
+    Args:
+        title: of the page.
+        body: the page itself, readable without any script.
+        moving: whether it holds candles that a script sets moving; nothing else may run.
+    """
+    policy = f"{_POLICY}; script-src '{candle_script.HASH}'" if moving else _POLICY
+    script = f"<script>{candle_script.SCRIPT}</script>" if moving else ""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         f"<title>{escape(title)}</title><style>{STYLE}</style></head>"
-        f"<body><main>{body}</main></body></html>\n"
+        f"<body><main>{body}</main>{script}</body></html>\n"
     )
 
 
@@ -40,10 +52,9 @@ class Row:
     style: str = ""
 
 
-def cells(*texts: str | tuple[str, str]) -> tuple[Cell, ...]:
-    """Cells from texts, or from pairs of a text and the smaller line below it."""
-    pairs = [(item, "") if isinstance(item, str) else item for item in texts]
-    return tuple(Cell(text=text, below=below) for text, below in pairs)
+def cells(*texts: str | tuple[str, str] | Cell) -> tuple[Cell, ...]:
+    """Cells from texts, or from pairs of a text and the smaller line below it, or as they are."""
+    return tuple(_cell(item) for item in texts)
 
 
 def paragraph(text: str, style: str = "") -> str:
@@ -76,13 +87,20 @@ def legend(entries: Sequence[tuple[str, str]]) -> str:
 
 def table(lead: str, caption: str, header: Sequence[str], rows: Sequence[Row]) -> str:
     """A table that scrolls sideways on its own where the page is too narrow for it."""
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in header)
+    # Columns of words are read from the left, those of numbers from their last digit.
+    words = [cell.words for cell in rows[-1].cells] if rows else [False] * len(header)
+    head = "".join(
+        f'<th scope="col"{_STYLE_OF_WORDS if wordy else ""}>{escape(name)}</th>'
+        for name, wordy in zip(header, words, strict=True)
+    )
     body = "".join(_row(row) for row in rows)
     name = escape(lead, quote=True)
+    many = ' class="many"' if len(header) > _MANY else ""
     # The words stand outside the scrolling part: a caption would be as wide as the table and be cut off.
     return (
         f'<div class="table"><p class="caption"><b>{escape(lead)}</b> {escape(caption)}</p>'
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{name}"><table aria-label="{name}">'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{name}">'
+        f'<table{many} aria-label="{name}">'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></div>"
     )
 
@@ -98,6 +116,13 @@ def definitions(title: str, rows: Sequence[tuple[str, str]]) -> str:
     return f"<div><h3>{escape(title)}</h3><dl>{items}</dl></div>"
 
 
+def _cell(item: str | tuple[str, str] | Cell) -> Cell:
+    if isinstance(item, Cell):
+        return item
+    text, below = (item, "") if isinstance(item, str) else item
+    return Cell(text=text, below=below)
+
+
 def _row(row: Row) -> str:
     style = f' class="{row.style}"' if row.style else ""
     head, rest = row.cells[0], row.cells[1:]
@@ -107,7 +132,7 @@ def _row(row: Row) -> str:
 
 
 def _words(cell: Cell) -> str:
-    return ' class="words"' if cell.words else ""
+    return _STYLE_OF_WORDS if cell.words else ""
 
 
 def _content(cell: Cell) -> str:

@@ -1,4 +1,4 @@
-"""The report: one HTML page that needs no script, no network and no other file."""
+"""The report: one HTML page that needs no network and no other file, and can be read without its script."""
 
 from __future__ import annotations
 
@@ -9,8 +9,14 @@ from pathlib import Path
 from quantum_trader.envs.files import write_text
 from quantum_trader.evaluate.records import Judgement
 from quantum_trader.evaluate.report import charts, format as text, tables
+from quantum_trader.evaluate.report.candle_script import moving_candles
+from quantum_trader.evaluate.report.card_section import card_section, ledger_section
+from quantum_trader.evaluate.report.comparison_section import comparison_section
 from quantum_trader.evaluate.report.data import ReportData
+from quantum_trader.evaluate.report.doubts import named
 from quantum_trader.evaluate.report.explain_section import explanation_section
+from quantum_trader.evaluate.report.families import families, further_seeds, legend_entries, line_styles
+from quantum_trader.evaluate.report.fold_section import fold_section
 from quantum_trader.evaluate.report.html import (
     definitions,
     document,
@@ -20,12 +26,13 @@ from quantum_trader.evaluate.report.html import (
     paragraph,
     section,
 )
+from quantum_trader.evaluate.report.path_section import path_section
+from quantum_trader.evaluate.report.robust_section import regime_section, sensitivity_section
+from quantum_trader.evaluate.report.rolling_section import rolling_figures
 from quantum_trader.evaluate.report.summary import findings
 
-_COLOURS = 6
 _FEWEST_TRADES = 30
 """Trades below which a win rate says too little to be drawn."""
-_LAYERS = {"other": 0, "hold": 1}
 
 
 def write_report(path: Path, data: ReportData) -> None:
@@ -36,40 +43,34 @@ def write_report(path: Path, data: ReportData) -> None:
 def render_report(data: ReportData) -> str:
     """The page as text; sections without data are left out."""
     styles = line_styles(data.judgement)
+    moving = data.candles is not None and len(data.candles.timestamps) > 0
     body = "".join(
         (
             _head(data),
+            card_section(data),
             _data(data),
-            section("Trading", tables.agent_table(data.judgement), _win_rates(data.judgement)),
+            _trading(data),
             _equity(data, styles),
+            fold_section(data.judgement),
+            comparison_section(data.judgement),
+            path_section(data.paths),
+            sensitivity_section(data.judgement),
+            regime_section(data.judgement),
             _signals(data, styles),
             _confidence(data.judgement),
             _candles(data),
             *(explanation_section(found) for found in data.explanations),
             section("Costs", tables.cost_table(data.judgement)),
             _symbols(data.judgement),
+            ledger_section(data.trials),
             _details(data),
         )
     )
-    return document(data.title, body)
-
-
-def line_styles(judgement: Judgement) -> dict[str, str]:
-    """A style for every agent: colours for those that learnt, black for buy-and-hold, grey for the rest."""
-    styles = {}
-    learners = [agent.name for agent in judgement.agents if agent.role == "learner"]
-    for agent in judgement.agents:
-        if agent.name == judgement.buy_and_hold:
-            styles[agent.name] = "hold"
-        elif agent.role == "learner" and learners.index(agent.name) < _COLOURS:
-            styles[agent.name] = f"s{learners.index(agent.name)}"
-        else:
-            styles[agent.name] = "other"
-    return styles
+    return document(data.title, body, moving=moving)
 
 
 def _head(data: ReportData) -> str:
-    found = "".join(paragraph(part) for part in findings(data.judgement))
+    found = "".join(paragraph(part) for part in findings(data.judgement, data.checks))
     subtitle = paragraph(data.subtitle, "subtitle") if data.subtitle else ""
     return (
         f"<header><h1>{escape(data.title)}</h1>{subtitle}</header>"
@@ -89,8 +90,18 @@ def _data(data: ReportData) -> str:
     return section("Data", paragraph(sentence), tables.split_table(data.splits), notes)
 
 
+def _trading(data: ReportData) -> str:
+    judged = data.judgement
+    return section("Trading", tables.agent_table(judged), tables.seed_table(judged), _win_rates(judged))
+
+
 def _win_rates(judgement: Judgement) -> str:
-    traded = [agent for agent in judgement.agents if agent.trading.trades >= _FEWEST_TRADES]
+    more = further_seeds(judgement.agents)
+    traded = [
+        agent
+        for agent in judgement.agents
+        if agent.trading.trades >= _FEWEST_TRADES and agent.name not in more
+    ]
     if not traded:
         return ""
     return figure(
@@ -106,20 +117,23 @@ def _win_rates(judgement: Judgement) -> str:
 def _equity(data: ReportData, styles: dict[str, str]) -> str:
     if not data.equity:
         return ""
-    # Grey baselines first, so that the lines that matter lie on top.
-    curves = sorted(data.equity, key=lambda curve: _LAYERS.get(styles[curve.name], len(_LAYERS)))
-    entries = [(curve.name, styles[curve.name]) for curve in data.equity if styles[curve.name] != "other"]
-    others = [curve.name for curve in data.equity if styles[curve.name] == "other"]
-    if others:
-        entries.append((f"other agents: {', '.join(others)}", "other"))
-    key = legend(entries)
+    # Grey lines first and further seeds next, so that the lines that matter lie on top.
+    more = further_seeds(data.judgement.agents)
+    drawn = [curve for curve in data.equity if not (curve.name in more and styles[curve.name] == "other")]
+    curves = sorted(drawn, key=lambda curve: _layer(styles[curve.name]))
+    key = legend(legend_entries(data.judgement, [curve.name for curve in curves]))
+    words = "".join(
+        f" Surface: {text.percent(band.level, 0)} block-bootstrap interval of {band.name}'s profit up to "
+        "each moment; where it holds zero, the profit may be luck."
+        for band in data.bands
+    )
     return section(
         "Over time",
         figure(
-            charts.equity_chart(curves, styles),
+            charts.equity_chart(curves, styles, data.bands),
             "Net profit.",
             "Percent of the initial balance, after all costs, mean of the accounts of all symbols. Each line "
-            "starts at zero; buy-and-hold shows what the market itself did.",
+            f"starts at zero; buy-and-hold shows what the market itself did.{words}",
             key,
         ),
         figure(
@@ -127,7 +141,12 @@ def _equity(data: ReportData, styles: dict[str, str]) -> str:
             "Drawdown.",
             "Loss since the highest equity so far; same lines as above. Shallow and short is good.",
         ),
+        rolling_figures(data.rolling, styles),
     )
+
+
+def _layer(style: str) -> int:
+    return 0 if style == "other" else 1 if "faint" in style else 2 if style == "hold" else 3
 
 
 def _signals(data: ReportData, styles: dict[str, str]) -> str:
@@ -135,7 +154,7 @@ def _signals(data: ReportData, styles: dict[str, str]) -> str:
         return ""
     parts = [tables.signal_table(data.judgement)]
     if data.reliability:
-        key = legend([(item.name, styles[item.name]) for item in data.reliability])
+        key = legend(legend_entries(data.judgement, [item.name for item in data.reliability]))
         parts.append(
             figure(
                 charts.reliability_chart(data.reliability, styles)
@@ -148,7 +167,7 @@ def _signals(data: ReportData, styles: dict[str, str]) -> str:
             )
         )
     if data.coverage:
-        key = legend([(item.name, styles[item.name]) for item in data.coverage])
+        key = legend(legend_entries(data.judgement, [item.name for item in data.coverage]))
         parts.append(
             figure(
                 charts.coverage_chart(data.coverage, styles),
@@ -162,17 +181,19 @@ def _signals(data: ReportData, styles: dict[str, str]) -> str:
 
 
 def _confidence(judgement: Judgement) -> str:
-    rated = [agent for agent in judgement.agents if agent.confidence and agent.role == "learner"]
+    rated = [family.first for family in families(judgement.agents) if family.first.confidence]
     if not rated:
         return ""
     words = (
         "A gate answers HOLD unless the confidence reaches a threshold. Directional confidence is "
-        "max(P(BUY), P(SELL)) / (P(BUY) + P(SELL)). The last line asks that P(BUY) or P(SELL) itself "
-        "reach 0.65, which honest three-class probabilities of hourly bars hardly ever do. Trades of all "
-        "symbols together; the shaded line is the threshold chosen on validation rows."
+        "max(P(BUY), P(SELL)) / (P(BUY) + P(SELL)). Another line asks that P(BUY) or P(SELL) "
+        "itself reach 0.65, which honest three-class probabilities of hourly bars hardly ever do. "
+        "Trades of all symbols together; the shaded line is the threshold chosen on validation rows."
     )
     first, *others = (tables.confidence_table(agent) for agent in rated)
-    rest = folded(f"The same for {text.listing([agent.name for agent in rated[1:]])}", "".join(others))
+    rest = folded(
+        f"The same for {named([agent.name for agent in rated[1:]], 'other agents')}", "".join(others)
+    )
     return section("Confidence thresholds", paragraph(words), first, rest)
 
 
@@ -183,10 +204,10 @@ def _candles(data: ReportData) -> str:
     return section(
         f"Signals on {shown.symbol}",
         figure(
-            charts.candle_chart(shown),
-            f"{shown.agent} on the last {len(shown.timestamps)} test bars.",
+            moving_candles(shown, charts.candle_chart(shown)),
+            f"{shown.agent} on the last test bars.",
             "Hollow candles rose, filled ones fell. Upward triangle below a bar: BUY at its close; downward "
-            "triangle above a bar: SELL. Orders fill at the next open. A narrow page shows the last 60 bars.",
+            "triangle above a bar: SELL. Orders fill at the next open.",
         ),
     )
 

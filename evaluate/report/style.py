@@ -6,10 +6,12 @@ from __future__ import annotations
 STYLE = """
 :root{color-scheme:light dark;
 --paper:#fdfdfb;--ink:#1c1d1f;--soft:#5d6268;--faint:#e4e4df;--rule:#b9bbb8;--tint:#f4f4ef;
---s0:#0072b2;--s1:#d55e00;--s2:#009e73;--s3:#b3568a;--s4:#b8860b;--s5:#3b8fc4;--hold:#1c1d1f;--other:#a9adb2}
+--s0:#0072b2;--s1:#d55e00;--s2:#009e73;--s3:#b3568a;--s4:#b8860b;--s5:#3b8fc4;--hold:#1c1d1f;--other:#a9adb2;
+--shade:0,114,178}
 @media (prefers-color-scheme:dark){:root{
 --paper:#16181b;--ink:#e6e6e3;--soft:#a2a7ad;--faint:#2b2e33;--rule:#565b61;--tint:#1e2125;
---s0:#56aee2;--s1:#f08a4b;--s2:#3fc79d;--s3:#e09cc4;--s4:#e6c04f;--s5:#9ad4f7;--hold:#e6e6e3;--other:#6d737a}}
+--s0:#56aee2;--s1:#f08a4b;--s2:#3fc79d;--s3:#e09cc4;--s4:#e6c04f;--s5:#9ad4f7;--hold:#e6e6e3;--other:#6d737a;
+--shade:86,174,226}}
 *{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%}
 body{margin:0;background:var(--paper);color:var(--ink);
@@ -60,6 +62,22 @@ tbody tr:last-child td,tbody tr:last-child th{border-bottom:1px solid var(--ink)
 summary{cursor:pointer;font-size:.9rem;color:var(--s0)}
 summary:focus-visible{outline:2px solid var(--s0);outline-offset:2px}
 td.words,th.words{text-align:left;white-space:normal}
+td.words{min-width:5em}td.words+td.words,td.words:last-child{min-width:15em}
+.card{max-width:34em}
+tr.failed td,tr.failed th{font-weight:600;color:var(--s1)}
+tr.period td,tr.period th{color:var(--soft);font-size:.76rem}
+.matrices{display:flex;flex-wrap:wrap;gap:1em 1.4em}
+.matrix{width:auto;font-size:.74rem;break-inside:avoid}
+.matrix caption{text-align:left;color:var(--soft);padding-bottom:.2em;white-space:nowrap}
+.matrix th,.matrix td,.matrix tbody tr:last-child th,.matrix tbody tr:last-child td{border:0;
+position:static;padding:.28em .4em;min-width:3.3em;text-align:right;font-weight:400}
+.matrix th{color:var(--soft);min-width:0}
+.matrix td{print-color-adjust:exact;-webkit-print-color-adjust:exact}
+.t0{background:rgba(var(--shade),.03)}.t1{background:rgba(var(--shade),.08)}
+.t2{background:rgba(var(--shade),.15)}.t3{background:rgba(var(--shade),.22)}
+.t4{background:rgba(var(--shade),.29)}.t5{background:rgba(var(--shade),.36)}
+.t6{background:rgba(var(--shade),.43)}.t7{background:rgba(var(--shade),.5)}
+.t8{background:rgba(var(--shade),.57)}.t9{background:rgba(var(--shade),.64)}
 .details{display:grid;grid-template-columns:repeat(auto-fit,minmax(250px,1fr));gap:0 2.4em;font-size:.82rem}
 .details h3{font-size:.82rem;margin:1.2em 0 .3em}
 .details dl{margin:0;display:grid;grid-template-columns:auto 1fr;gap:.15em 1em}
@@ -78,9 +96,17 @@ svg text.end{text-anchor:end}
 .line.s1{stroke-dasharray:7 3}.line.s2{stroke-dasharray:2.5 2.5}.line.s3{stroke-dasharray:9 3 2 3}
 .line.s4{stroke-dasharray:12 4}.line.s5{stroke-dasharray:4 2}
 .line.hold{stroke-width:1.3}.line.other{stroke-width:1}
+.line.faint{stroke-width:.9;opacity:.4}.line.thin{stroke-width:1;stroke-dasharray:none;opacity:.6}
+.line.even{stroke:var(--ink);stroke-width:1;stroke-dasharray:4 3}
+.line.reach{stroke:var(--ink);stroke-width:1;opacity:.6}
+.band{stroke:none;opacity:.15}
+.band.s0{fill:var(--s0)}.band.s1{fill:var(--s1)}.band.s2{fill:var(--s2)}.band.s3{fill:var(--s3)}
+.band.s4{fill:var(--s4)}.band.s5{fill:var(--s5)}
 .dot{stroke:none}.dot.s0{fill:var(--s0)}.dot.s1{fill:var(--s1)}.dot.s2{fill:var(--s2)}.dot.s3{fill:var(--s3)}
 .dot.s4{fill:var(--s4)}.dot.s5{fill:var(--s5)}.dot.hold{fill:var(--hold)}.dot.other{fill:var(--other)}
-.bar{stroke:none}.bar.s0{fill:var(--s0)}.bar.s1{fill:var(--s1)}.bar.hold{fill:var(--other)}
+.bar{stroke:none}.bar.s0{fill:var(--s0)}.bar.s1{fill:var(--s1)}.bar.s2{fill:var(--s2)}
+.bar.s3{fill:var(--s3)}.bar.s4{fill:var(--s4)}.bar.s5{fill:var(--s5)}.bar.hold,.bar.other{fill:var(--other)}
+.bar.solid.hold{fill:var(--hold)}
 .area{fill:var(--s0);opacity:.18;stroke:none}
 .heat{fill:var(--s0);stroke:none}
 .h1{opacity:.06}.h2{opacity:.14}.h3{opacity:.23}.h4{opacity:.33}.h5{opacity:.45}.h6{opacity:.6}
@@ -91,17 +117,31 @@ svg text.end{text-anchor:end}
 .rise{fill:var(--paper);stroke:var(--soft);stroke-width:1}
 .fall{fill:var(--soft);stroke:var(--soft);stroke-width:1}
 .buy{fill:var(--s0)}.sell{fill:var(--s1)}
+.hair{stroke:var(--ink);stroke-width:1;stroke-dasharray:2 3;fill:none}
+.lively>svg.wide,.lively>svg.narrow{display:none}
+.live svg{touch-action:pan-y;cursor:crosshair;user-select:none;-webkit-user-select:none}
+.live svg:focus-visible{outline:2px solid var(--s0);outline-offset:2px}
+.tools{display:flex;flex-wrap:wrap;align-items:center;gap:.4em;margin:0 0 .4em;
+font:.78rem/1.4 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;color:var(--soft)}
+.tools button{font:inherit;color:var(--ink);background:var(--tint);border:1px solid var(--rule);
+border-radius:3px;min-width:2.6em;min-height:2.2em;cursor:pointer}
+.tools button:focus-visible{outline:2px solid var(--s0);outline-offset:2px}
+.tools output{min-height:1.4em;font-variant-numeric:tabular-nums}
 @media (max-width:600px){
 body{font-size:16px}main{padding:28px 16px 48px}h1{font-size:1.55rem}h2{margin-top:2.2em}
 svg.wide{display:none}svg.narrow{display:block}
-.found p:first-of-type{font-size:1.05rem}}
+.found p:first-of-type{font-size:1.05rem}
+.tools output{flex-basis:100%;min-height:2.8em}}
 @media print{:root{color-scheme:light;
 --paper:#fff;--ink:#000;--soft:#444;--faint:#ddd;--rule:#999;--tint:#f2f2f2;
 --s0:#0072b2;--s1:#d55e00;--s2:#009e73;--s3:#b3568a;--s4:#b8860b;--s5:#3b8fc4;--hold:#000;--other:#999}
 body{font-size:10pt}main{max-width:none;padding:0}
-svg.wide{display:block}svg.narrow{display:none}
+svg.wide,.lively>svg.wide{display:block}svg.narrow,.lively>svg.narrow,.live{display:none}
 figure,.table,.found{break-inside:avoid}h2,h3{break-after:avoid}
 .scroll{overflow:visible;position:static;transform:none;width:auto}
-table{font-size:6.8pt}th,td{padding:.3em .35em}.ci{font-size:5.8pt}
+table,.matrix{font-size:6.8pt}th,td{padding:.3em .35em}.ci{font-size:5.8pt}
+table.many{font-size:5.6pt}.many .ci{font-size:5pt}.many th,.many td{padding:.3em .2em}
+thead th{overflow-wrap:anywhere}tr{break-inside:avoid}tbody th{position:static;background:none}
+tr.period td,tr.period th{font-size:inherit}.details{font-size:8pt}
 .caption,figcaption,.note,.legend{font-size:8pt}}
 """

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from statistics import median
 
 from quantum_trader.evaluate.bootstrap import Interval
-from quantum_trader.evaluate.records import AgentJudgement, Judgement
-from quantum_trader.evaluate.report import format as text
-from quantum_trader.evaluate.run_config import SEED_MARK
+from quantum_trader.evaluate.records import AgentJudgement, CheckResult, Judgement
+from quantum_trader.evaluate.report import doubts, format as text
+from quantum_trader.evaluate.report.doubts import LISTED, named
+from quantum_trader.evaluate.report.families import families
 
 BEATS_FLIPS = 0.95
 """Share of random timings that an agent has to outdo to be said to beat chance."""
 FIXED_THRESHOLD = 0.65
 
 
-def findings(judgement: Judgement) -> list[str]:
-    """The paragraphs of the summary, the verdict first."""
+def findings(judgement: Judgement, checks: Sequence[CheckResult] = ()) -> list[str]:
+    """The paragraphs of the summary: checks that failed, then the verdict."""
     learners = [agent for agent in judgement.agents if agent.role == "learner"]
     if not learners:
-        return ["No trained agent was judged; the baselines below show what the period itself offered."]
+        nothing = "No trained agent was judged; the baselines below show what the period itself offered."
+        return [part for part in (doubts.failed_checks(checks), nothing) if part]
     parts = [
+        doubts.failed_checks(checks),
         _verdict(learners),
+        doubts.luck(learners),
+        doubts.together(judgement),
+        doubts.fold_counts(learners),
         _returns(learners),
+        doubts.fragile(learners),
         _seeds(learners),
         _flips(learners),
         _hold(judgement, learners),
@@ -46,17 +54,19 @@ def passes(agent: AgentJudgement) -> bool:
 
 
 def _verdict(learners: list[AgentJudgement]) -> str:
-    winners = [agent.name for agent in learners if passes(agent)]
+    passed = [agent for agent in learners if passes(agent)]
+    winners = [agent.name for agent in passed]
     if winners:
+        doubt = doubts.unproven(passed)
         return (
-            f"{text.listing(winners)} made money after costs, earned more than buy-and-hold and did better "
+            f"{named(winners)} made money after costs, earned more than buy-and-hold and did better "
             f"than {_level(BEATS_FLIPS)} of its own decisions moved to random moments; the intervals of "
-            "the profit and of the lead over buy-and-hold exclude zero."
+            f"the profit and of the lead over buy-and-hold exclude zero.{doubt}"
         )
     profitable = [agent.name for agent in learners if agent.total_return.above_zero]
     if profitable:
         return (
-            f"{text.listing(profitable)} earned a net return whose interval lies above zero, but no agent "
+            f"{named(profitable)} earned a net return whose interval lies above zero, but no agent "
             "also beat both buy-and-hold and its own decisions moved to random moments: there is no "
             "evidence of skill in trading here."
         )
@@ -67,7 +77,7 @@ def _verdict(learners: list[AgentJudgement]) -> str:
     if not losing:
         return sentence
     tail = "with an interval" if len(losing) == 1 else "with intervals"
-    return f"{sentence} {text.listing(losing)} lost money, {tail} wholly below it."
+    return f"{sentence} {named(losing)} lost money, {tail} wholly below it."
 
 
 def _returns(learners: list[AgentJudgement]) -> str:
@@ -91,36 +101,38 @@ def _flips(learners: list[AgentJudgement]) -> str:
     compared = [agent for agent in learners if agent.coin_flips is not None]
     if not compared:
         return ""
-    parts = [f"{agent.name} {_share(agent)}" for agent in compared]
+    shares = ", ".join(f"{agent.name} {_share(agent)}" for agent in compared)
+    if len(compared) > LISTED:
+        ordered = sorted(compared, key=_percentile)
+        shares = f"{_share(ordered[0])} to {_share(ordered[-1])}"
     better = [agent.name for agent in compared if _percentile(agent) >= BEATS_FLIPS]
     verdict = (
-        f"{text.listing(better)} did better than {_level(BEATS_FLIPS)} of them"
+        f"{named(better)} did better than {_level(BEATS_FLIPS)} of them"
         if better
         else f"no agent did better than {_level(BEATS_FLIPS)} of them"
     )
     return (
         "Against chance, that is an agent's own decisions moved to random other moments, with as many buys, "
-        f"sells and waits: {verdict} (share outdone: {', '.join(parts)})."
+        f"sells and waits: {verdict} (share outdone: {shares})."
     )
 
 
 def _seeds(learners: list[AgentJudgement]) -> str:
     """Median and range over the seeds of each policy that was trained with several."""
-    groups: dict[str, list[AgentJudgement]] = {}
-    for agent in learners:
-        groups.setdefault(agent.name.split(SEED_MARK)[0], []).append(agent)
+    several = [family for family in families(learners) if len(family.agents) > 1]
+    if len(several) > LISTED:
+        return f"{len(several)} agents were trained with several seeds: the table of seeds has their medians."
     parts = []
-    for name, agents in groups.items():
-        if len(agents) > 1:
-            returns = [agent.trading.total_return for agent in agents]
-            trades = text.count(round(median(agent.trading.trades for agent in agents)))
-            low, middle, high = (
-                text.percent(value, signed=True) for value in (min(returns), median(returns), max(returns))
-            )
-            parts.append(
-                f"{name} over {len(agents)} seeds has a median net return of {middle} ({low} to {high}), "
-                f"from a median of {trades} trades"
-            )
+    for family in several:
+        low, middle, high = (
+            text.percent(value, signed=True)
+            for value in family.span(lambda agent: agent.trading.total_return)
+        )
+        trades = text.count(round(median(agent.trading.trades for agent in family.agents)))
+        parts.append(
+            f"{family.name} over {len(family.agents)} seeds has a median net return of {middle} ({low} to "
+            f"{high}), from a median of {trades} trades"
+        )
     return "; ".join(parts) + "." if parts else ""
 
 
@@ -133,9 +145,9 @@ def _hold(judgement: Judgement, learners: list[AgentJudgement]) -> str:
     sentence = f"Buy-and-hold returned {text.percent(baseline.trading.total_return, signed=True)}. "
     parts = []
     if above:
-        parts.append(f"{text.listing(above)} earned more by a margin whose interval excludes zero")
+        parts.append(f"{named(above)} earned more by a margin whose interval excludes zero")
     if below:
-        parts.append(f"{text.listing(below)} earned less by a margin whose interval excludes zero")
+        parts.append(f"{named(below)} earned less by a margin whose interval excludes zero")
     if not parts:
         return sentence + "No trained agent's difference from it excludes zero, in either direction."
     rest = len(learners) - len(above) - len(below)
@@ -153,7 +165,7 @@ def _direction(learners: list[AgentJudgement]) -> str:
         return ""
     skilled = [a.name for a in rated if a.signal is not None and a.signal.log_loss_skill.above_zero]
     skill = (
-        f"the probabilities of {text.listing(skilled)} are better than the training shares of the classes"
+        f"the probabilities of {named(skilled)} are better than the training shares of the classes"
         if skilled
         else "no agent's probabilities are reliably better than the training shares of the classes"
     )
@@ -169,7 +181,7 @@ def _direction(learners: list[AgentJudgement]) -> str:
 
 def _fixed_threshold(learners: list[AgentJudgement]) -> str:
     parts = []
-    for agent in learners:
+    for agent in (family.first for family in families(learners)):
         row = next(
             (r for r in agent.confidence if r.measure == "three-class" and r.threshold == FIXED_THRESHOLD),
             None,
@@ -179,7 +191,7 @@ def _fixed_threshold(learners: list[AgentJudgement]) -> str:
             parts.append(
                 f"{agent.name} {text.percent(row.coverage, 2)} ({text.count(row.trades)} trades{rate})"
             )
-    if not parts:
+    if not parts or len(parts) > LISTED:
         return ""
     return (
         f"Acting only where P(BUY) or P(SELL) reaches {FIXED_THRESHOLD:.2f} would have answered "
@@ -189,8 +201,10 @@ def _fixed_threshold(learners: list[AgentJudgement]) -> str:
 
 def _caution(judgement: Judgement, learners: list[AgentJudgement]) -> str:
     days = (judgement.end_ms - judgement.start_ms) / 86_400_000
+    folds = max(len(agent.folds) for agent in judgement.agents)
+    periods = f"{folds} folds over" if folds > 1 else "one test period of"
     return (
-        f"All of this is one test period of {text.count(days)} days and {len(judgement.symbols)} "
+        f"All of this is {periods} {text.count(days)} days and {len(judgement.symbols)} "
         f"{'symbol' if len(judgement.symbols) == 1 else 'symbols'}. {len(learners)} trained "
         f"{'agent was' if len(learners) == 1 else 'agents were'} compared, and the best of several looks "
         "better than it is."

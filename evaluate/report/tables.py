@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from quantum_trader.evaluate.records import AgentJudgement, Judgement, SignalMetrics
+from quantum_trader.evaluate.records import AgentJudgement, ConfidenceRow, Judgement, SignalMetrics
 from quantum_trader.evaluate.report import format as text
 from quantum_trader.evaluate.report.data import SplitSummary
-from quantum_trader.evaluate.report.html import Cell, Row, cells, table
+from quantum_trader.evaluate.report.families import Family, families, further_seeds
+from quantum_trader.evaluate.report.html import Cell, Row, cells, folded, table
 
 
 def split_table(splits: Sequence[SplitSummary]) -> str:
@@ -34,7 +36,6 @@ def split_table(splits: Sequence[SplitSummary]) -> str:
 
 def agent_table(judgement: Judgement) -> str:
     """The main table: what every agent earned, and whether that is more than chance."""
-    rows = [Row(cells=_agent_cells(agent), style=style) for agent, style in _ordered(judgement.agents)]
     header = (
         "agent",
         "net return",
@@ -57,7 +58,49 @@ def agent_table(judgement: Judgement) -> str:
         "decisions moved to random other moments. Over buy-and-hold: difference in log return a year. "
         "Costs: percent of the initial balance. Last column: shares of its decisions."
     )
-    return table("All agents on the test rows.", caption, header, rows)
+    lead = "All agents on the test rows."
+    return with_seeds_folded(
+        lead, caption, header, judgement.agents, lambda agent: Row(cells=_agent_cells(agent))
+    )
+
+
+def seed_table(judgement: Judgement) -> str:
+    """Median and range over the seeds of every agent trained with several; empty where none was."""
+    several = [family for family in families(judgement.agents) if len(family.agents) > 1]
+    header = ("agent", "seeds", "net return", "Sharpe", "trades", "win rate", "log-loss", "direction")
+    caption = (
+        "Median over the seeds; small: lowest and highest. One seed may be lucky: the median is what "
+        "training gives, and a range across zero is luck of the draw."
+    )
+    rows = [Row(cells=_seed_cells(family)) for family in several]
+    return table("Seeds.", caption, header, rows) if rows else ""
+
+
+def _seed_cells(family: Family) -> tuple[Cell, ...]:
+    def shares(measure: Callable[[AgentJudgement], float], *, signed: bool = False) -> tuple[str, str]:
+        low, middle, high = family.span(measure)
+        if middle != middle:
+            return text.UNDEFINED, ""
+        ends = (text.number(value * 100, 1, signed=signed) for value in (low, high))
+        return text.percent(middle, signed=signed), " … ".join(ends)
+
+    def numbers(measure: Callable[[AgentJudgement], float], digits: int) -> tuple[str, str]:
+        low, middle, high = family.span(measure)
+        if middle != middle:
+            return text.UNDEFINED, ""
+        return text.number(middle, digits), f"{text.number(low, digits)} … {text.number(high, digits)}"
+
+    nan = float("nan")
+    return cells(
+        family.name,
+        text.count(len(family.agents)),
+        shares(lambda agent: agent.trading.total_return, signed=True),
+        numbers(lambda agent: agent.trading.sharpe, 2),
+        numbers(lambda agent: agent.trading.trades, 0),
+        shares(lambda agent: agent.win_rate.estimate),
+        numbers(lambda agent: agent.signal.log_loss if agent.signal else nan, 4),
+        shares(lambda agent: agent.signal.direction_accuracy.estimate if agent.signal else nan),
+    )
 
 
 def _agent_cells(agent: AgentJudgement) -> tuple[Cell, ...]:
@@ -82,11 +125,6 @@ def _agent_cells(agent: AgentJudgement) -> tuple[Cell, ...]:
 def signal_table(judgement: Judgement) -> str:
     """How good the probabilities are, before any trading."""
     rated = [agent for agent in judgement.agents if agent.signal is not None]
-    rows = [
-        Row(cells=_signal_cells(agent.name, agent.signal), style=style)
-        for agent, style in _ordered(rated)
-        if agent.signal is not None
-    ]
     header = (
         "agent",
         "log-loss",
@@ -114,10 +152,17 @@ def signal_table(judgement: Judgement) -> str:
         f"{judgement.horizon_bars} bars. Last column: shares of the most probable action; the labels have "
         f"{shares}."
     )
-    return table("Quality of the probabilities.", caption, header, rows)
+    return with_seeds_folded(
+        "Quality of the probabilities.",
+        caption,
+        header,
+        rated,
+        lambda agent: Row(cells=_signal_cells(agent.name, agent.signal)),
+    )
 
 
-def _signal_cells(name: str, signal: SignalMetrics) -> tuple[Cell, ...]:
+def _signal_cells(name: str, signal: SignalMetrics | None) -> tuple[Cell, ...]:
+    assert signal is not None  # only rated agents are in the table
     return cells(
         name,
         text.number(signal.log_loss, 4),
@@ -142,8 +187,7 @@ def confidence_table(agent: AgentJudgement) -> str:
     rows = [
         Row(
             cells=cells(
-                f"{'P(BUY) or P(SELL)' if row.measure == 'three-class' else 'directional'} ≥ "
-                f"{row.threshold:.3g}" + (" (chosen)" if row.chosen else ""),
+                _gate_name(row),
                 text.percent(row.coverage, 2),
                 text.count(row.trades),
                 (text.percent(row.win_rate.estimate), text.bounds(row.win_rate)),
@@ -157,12 +201,24 @@ def confidence_table(agent: AgentJudgement) -> str:
     header = ("trade where", "share of bars", "trades", "win rate", "break-even", "net return")
     hold = min(row.hold_threshold for row in agent.confidence)
     caption = f"Directional lines also ask that P(HOLD) be below {hold:.3g}." if hold < 1 else ""
-    return table(f"{agent.name}.", caption, header, rows)
+    if any(row.share is not None for row in agent.confidence):
+        caption += (
+            " Lines named by a share of the rows have a threshold that was set with the test rows known: "
+            "they show what confidence is worth, not what could have been traded."
+        )
+    return table(f"{agent.name}.", caption.strip(), header, rows)
+
+
+def _gate_name(row: ConfidenceRow) -> str | tuple[str, str]:
+    measure = "P(BUY) or P(SELL)" if row.measure == "three-class" else "directional"
+    gate = f"{measure} ≥ {row.threshold:.3g}"
+    if row.share is not None:
+        return f"most confident {text.percent(row.share, 0)}", gate
+    return f"{gate} (chosen)" if row.chosen else gate
 
 
 def cost_table(judgement: Judgement) -> str:
     """Where the costs went."""
-    rows = [Row(cells=_cost_cells(agent), style=style) for agent, style in _ordered(judgement.agents)]
     header = (
         "agent",
         "fees",
@@ -181,7 +237,13 @@ def cost_table(judgement: Judgement) -> str:
         "equity. Exposure: share of bars in the market. Profit factor: sum of wins over sum of losses. Per "
         "trade: mean net profit as a share of the notional."
     )
-    return table("Costs and activity.", caption, header, rows)
+    return with_seeds_folded(
+        "Costs and activity.",
+        caption,
+        header,
+        judgement.agents,
+        lambda agent: Row(cells=_cost_cells(agent)),
+    )
 
 
 def _cost_cells(agent: AgentJudgement) -> tuple[Cell, ...]:
@@ -201,28 +263,63 @@ def _cost_cells(agent: AgentJudgement) -> tuple[Cell, ...]:
 
 
 def symbol_table(judgement: Judgement) -> str:
-    """Net return of every agent on every symbol."""
+    """Net return of every agent on every symbol; the longer of the two lists runs down the page."""
+    if len(judgement.agents) > len(judgement.symbols):
+        header = ("agent", "in profit", *judgement.symbols)
+        return with_seeds_folded(
+            "Net return by symbol.",
+            "",
+            header,
+            judgement.agents,
+            lambda agent: Row(cells=_symbol_cells(agent)),
+        )
     shown = [agent for agent, _ in _ordered(judgement.agents)]
     rows = [
-        Row(
-            cells=cells(
-                symbol,
-                *(text.percent(agent.symbols[index].trading.total_return, signed=True) for agent in shown),
-            )
-        )
+        Row(cells=cells(symbol, *(_symbol_return(agent, index) for agent in shown)))
         for index, symbol in enumerate(judgement.symbols)
     ]
-    positive = cells(
-        "symbols in profit",
-        *(
-            text.percent(
-                sum(entry.trading.total_return > 0 for entry in agent.symbols) / len(agent.symbols), 0
-            )
-            for agent in shown
-        ),
-    )
+    positive = cells("symbols in profit", *(_in_profit(agent) for agent in shown))
     header = ("symbol", *(agent.name for agent in shown))
     return table("Net return by symbol.", "", header, [*rows, Row(cells=positive, style="chosen")])
+
+
+def _symbol_cells(agent: AgentJudgement) -> tuple[Cell, ...]:
+    returns = (_symbol_return(agent, index) for index in range(len(agent.symbols)))
+    return cells(agent.name, _in_profit(agent), *returns)
+
+
+def _symbol_return(agent: AgentJudgement, index: int) -> str:
+    return text.percent(agent.symbols[index].trading.total_return, signed=True)
+
+
+def _in_profit(agent: AgentJudgement) -> str:
+    return text.percent(sum(item.trading.total_return > 0 for item in agent.symbols) / len(agent.symbols), 0)
+
+
+def with_seeds_folded(
+    lead: str,
+    caption: str,
+    header: Sequence[str],
+    agents: Sequence[AgentJudgement],
+    row: Callable[[AgentJudgement], Row],
+    first: Sequence[Row] = (),
+) -> str:
+    """A table of agents, learners before baselines; all but the first seed of each open on demand.
+
+    Args:
+        lead: its name.
+        caption: how to read it.
+        header: one name a column.
+        agents: one row each.
+        row: makes the row of an agent.
+        first: rows above them.
+    """
+    more = further_seeds(agents)
+    ordered = _ordered(agents)
+    main = [replace(row(agent), style=style) for agent, style in ordered if agent.name not in more]
+    rest = [replace(row(agent), style=style) for agent, style in ordered if agent.name in more]
+    hidden = table(lead, "The further seeds.", header, [*first, *rest]) if rest else ""
+    return table(lead, caption, header, [*first, *main]) + folded("The same for further seeds", hidden)
 
 
 def _ordered(agents: Sequence[AgentJudgement]) -> list[tuple[AgentJudgement, str]]:

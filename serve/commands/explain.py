@@ -22,7 +22,7 @@ class Explain:
     """Which symbol; may be left out where the data hold one."""
     at: str = ""
     """Open of the bar decided on, UTC, e.g. "2025-01-03 12:00"; empty takes the last usable bar."""
-    agent: Literal["tft", "bilstm", "xgboost", "logistic"] = "tft"
+    agent: Literal["tft", "bilstm", "xgboost", "ensemble", "logistic"] = "tft"
     """Whose answer; the last two have no attention and no selection weights."""
     data: str = ""
     """A parquet or CSV file or a folder of them to look in instead; empty takes the run's own."""

@@ -153,3 +153,12 @@ class TrainXGBoost(RunConfig):
     def run(self) -> None:
         """Fit them."""
         _fit(self, ("xgboost",))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainEnsemble(RunConfig):
+    """Fit the mean of XGBoost, LightGBM and CatBoost and write OUT/NAME/models/ensemble."""
+
+    def run(self) -> None:
+        """Fit them."""
+        _fit(self, ("ensemble",))

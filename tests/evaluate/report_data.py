@@ -10,23 +10,36 @@ from quantum_trader.evaluate.bootstrap import BootstrapConfig, Interval
 from quantum_trader.evaluate.explanation import Band, Explanation, Group, Shuffled
 from quantum_trader.evaluate.records import (
     AgentJudgement,
+    CheckResult,
     CoinFlips,
+    Comparison,
     ConfidenceRow,
     Costs,
+    FoldFigures,
     Judgement,
+    PairedTest,
+    RegimeRow,
+    SensitivityRow,
+    SharpeTest,
     SignalMetrics,
     SymbolMetrics,
     TradingMetrics,
+    Trend,
+    Trial,
+    Volatility,
 )
+from quantum_trader.evaluate.report.band import equity_band
 from quantum_trader.evaluate.report.data import (
     DetailGroup,
     EquityCurve,
     NamedCoverage,
     NamedReliability,
+    PathSharpes,
     ReportData,
     SignalCandles,
     SplitSummary,
 )
+from quantum_trader.evaluate.report.rolling import RollingWinRate
 from quantum_trader.evaluate.signal_metrics import CoverageCurve, ReliabilityCurve
 
 START = 1_735_689_600_000
@@ -204,15 +217,183 @@ def explanation(name: str = "tft") -> Explanation:
     )
 
 
+def folds(returns: tuple[float, ...] = (0.02, -0.03, 0.01)) -> tuple[FoldFigures, ...]:
+    """One fold a return, 60 days each."""
+    return tuple(
+        FoldFigures(
+            fold=number,
+            start_ms=START + number * 1_440 * HOUR,
+            end_ms=START + (number + 1) * 1_440 * HOUR - HOUR,
+            total_return=value,
+            sharpe=value * 40,
+            max_drawdown=0.05,
+            trades=300,
+            win_rate=0.48,
+            log_loss=1.08,
+            log_loss_skill=0.002,
+            direction_accuracy=0.52,
+            confusion=((600 + number, 200, 200), (300, 300, 200), (300, 200, 300)),
+        )
+        for number, value in enumerate(returns)
+    )
+
+
+def sensitivity(*returns: float) -> tuple[SensitivityRow, ...]:
+    """Net returns at costs x 1, 2, 3 and then at delays of 1 and 2 bars."""
+    settings = ((1.0, 0), (2.0, 0), (3.0, 0), (1.0, 1), (1.0, 2))
+    return tuple(
+        SensitivityRow(
+            cost_multiplier=cost,
+            delay_bars=delay,
+            total_return=around(value, 0.05),
+            sharpe=value * 8,
+            trades=900,
+            win_rate=0.48,
+            break_even_win_rate=0.5,
+        )
+        for (cost, delay), value in zip(settings, returns, strict=True)
+    )
+
+
+def regimes(agent_shift: float = 0.0) -> tuple[RegimeRow, ...]:
+    """Every kind of market, the calm falling one without a trade."""
+    trends: tuple[Trend, ...] = ("falling", "sideways", "rising")
+    volatilities: tuple[Volatility, ...] = ("calm", "usual", "wild")
+    kinds = [(trend, volatility) for trend in trends for volatility in volatilities]
+    return tuple(
+        RegimeRow(
+            trend=trend,
+            volatility=volatility,
+            share=1 / 9,
+            log_return=around(0.01 * (index - 4) + agent_shift, 0.03),
+            trades=100 * index,
+            win_rate=0.45 + 0.01 * index if index else NAN,
+            direction_accuracy=0.5 + 0.005 * index,
+        )
+        for index, (trend, volatility) in enumerate(kinds)
+    )
+
+
+def sharpe_test(deflated: float = 0.4, trials: int = 12) -> SharpeTest:
+    return SharpeTest(probabilistic=0.8, deflated=deflated, trials=trials, expected_maximum=1.6)
+
+
+def comparison(*names: str, p: float = 0.4, overfitting: float = 0.45) -> Comparison:
+    """Every pair of agents."""
+    return Comparison(
+        spa_benchmark="buy_and_hold",
+        spa_p=p,
+        overfitting=overfitting,
+        overfitting_blocks=16,
+        pairs=tuple(
+            PairedTest(
+                left=left,
+                right=right,
+                log_loss_difference=around(-0.002, 0.003),
+                log_loss_p=0.21,
+                return_difference=around(0.04, 0.2),
+            )
+            for index, left in enumerate(names)
+            for right in names[index + 1 :]
+        ),
+    )
+
+
+def walked(agent: AgentJudgement, returns: tuple[float, ...] = (0.02, -0.03, 0.01)) -> AgentJudgement:
+    """The agent with folds, sensitivity, regimes and a test of its Sharpe ratio."""
+    total = agent.trading.total_return
+    return replace(
+        agent,
+        folds=folds(returns),
+        sensitivity=sensitivity(total, total - 0.04, total - 0.08, total - 0.01, total - 0.02),
+        regimes=regimes(total / 9),
+        sharpe_test=sharpe_test(),
+    )
+
+
+def checks() -> tuple[CheckResult, ...]:
+    """One that passed, one that failed, one that was not asked."""
+    return (
+        CheckResult(
+            name="accounting",
+            question="Do the cash flows add up to the change in equity?",
+            passed=True,
+            detail="Yes, to 2e-12 of the balance.",
+        ),
+        CheckResult(
+            name="features_causal",
+            question="Do the features of a bar stay the same when later bars change?",
+            passed=False,
+            detail="No: 2 of 14 features changed at 25 cuts.",
+        ),
+        CheckResult(
+            name="survivorship",
+            question="Do delisted symbols appear in their folds?",
+            passed=None,
+            detail="The data name no delisted symbol.",
+        ),
+    )
+
+
+def trials(configurations: int = 3, lines: int = 4) -> tuple[Trial, ...]:
+    """Lines of a ledger, several a configuration."""
+    return tuple(
+        Trial(
+            time=f"2026-01-{1 + number % 28:02d}T12:00:0{line}Z",
+            trial=f"{number:04x}" * 4,
+            key=f"{number:04x}{line:04x}",
+            agent="tft" if number % 2 else "xgboost",
+            seed=line,
+            data="d" * 16,
+            split="test" if line % 2 else "validation",
+            start_ms=START,
+            end_ms=START + 4343 * HOUR,
+            bars=4344,
+            mean_log_return=-1e-5,
+            sharpe=-0.004 + 0.001 * line,
+            log_loss=1.07 + 0.001 * line,
+            returns="",
+            version="0.1.0",
+        )
+        for number in range(configurations)
+        for line in range(lines)
+    )
+
+
+def paths(*names: str) -> tuple[PathSharpes, ...]:
+    """Nine paths an agent."""
+    rng = np.random.default_rng(5)
+    return tuple(PathSharpes(agent=name, sharpes=rng.normal(0.3, 0.8, 9)) for name in names)
+
+
+def rolling(name: str = "tft") -> RollingWinRate:
+    """A win rate with a stretch in which there were too few trades."""
+    rate = 0.48 + 0.03 * np.sin(np.arange(100) / 9)
+    rate[40:50] = NAN
+    return RollingWinRate(
+        name=name,
+        window_bars=480,
+        timestamps=START + HOUR * np.linspace(480, 4343, 100).astype(np.int64),
+        win_rate=rate,
+        low=rate - 0.06,
+        high=rate + 0.06,
+        break_even=rate * 0 + 0.5,
+        level=0.95,
+    )
+
+
 def full_report() -> ReportData:
     """Every section filled, with the length of half a year of hours."""
     rng = np.random.default_rng(0)
     times = START + HOUR * np.arange(4344)
-    found = judgement(agent("tft"), agent("xgboost", -0.08))
+    found = replace(
+        judgement(walked(agent("tft", 0.03)), walked(agent("xgboost", -0.08), (-0.01, -0.04, 0.02))),
+        comparison=comparison("tft", "xgboost", "buy_and_hold"),
+    )
     names = [item.name for item in found.agents]
     curves = [np.exp(np.cumsum(rng.normal(0, 0.003, 4344))) for _ in names]
     steps = np.linspace(0.5, 0.62, 15)
-    close = 100 * np.exp(np.cumsum(rng.normal(0, 0.004, 120)))
+    close = 100 * np.exp(np.cumsum(rng.normal(0, 0.004, 500)))
     opened = np.concatenate([[100.0], close[:-1]])
     return ReportData(
         title="Test report",
@@ -248,13 +429,64 @@ def full_report() -> ReportData:
         candles=SignalCandles(
             symbol="BTCUSDT",
             agent="tft",
-            timestamps=times[-120:],
+            timestamps=times[-500:],
             open=opened,
             high=np.maximum(opened, close) * 1.002,
             low=np.minimum(opened, close) * 0.998,
             close=close,
-            actions=rng.integers(0, 3, 120).astype(np.int8),
+            actions=rng.integers(0, 3, 500).astype(np.int8),
         ),
+        bands=(equity_band("tft", times, curves[0], BootstrapConfig(draws=200)),),
+        rolling=(rolling("tft"), rolling("xgboost")),
         explanations=(explanation(),),
+        checks=checks(),
+        trials=trials(),
+        paths=paths("xgboost", "logistic"),
         details=(DetailGroup(title="Identity", rows=(("config", "abc123"),)),),
+    )
+
+
+def benchmark_report(agents: int = 20, seeds: int = 1, symbols: int = 15, folds_: int = 8) -> ReportData:
+    """As large as a benchmark of many agents gets: every section, every agent, every fold."""
+    rng = np.random.default_rng(3)
+    small = full_report()
+    names = tuple(f"SYMBOL{index}USDT" for index in range(symbols))
+    learners = []
+    for index in range(agents):
+        for seed in range(seeds):
+            name = f"agent_{index}" + (f"-seed{seed}" if seed else "")
+            total = float(rng.normal(0, 0.1))
+            entries = tuple(
+                SymbolMetrics(symbol=symbol, trading=trading(float(rng.normal(total, 0.1))))
+                for symbol in names
+            )
+            returns = tuple(float(value) for value in rng.normal(total / folds_, 0.04, folds_))
+            learners.append(replace(walked(agent(name, total), returns), symbols=entries))
+    market = replace(hold(), folds=folds(tuple(rng.normal(0, 0.05, folds_))), symbols=learners[0].symbols)
+    everyone = [*learners, market]
+    bars = folds_ * 1_440
+    times = START + HOUR * np.arange(bars)
+    curves = [
+        EquityCurve(name=item.name, timestamps=times, equity=np.exp(np.cumsum(rng.normal(0, 0.003, bars))))
+        for item in everyone
+    ]
+    firsts = [item for item in learners if "-seed" not in item.name]
+    return replace(
+        small,
+        title="Benchmark",
+        judgement=replace(
+            small.judgement,
+            agents=tuple(everyone),
+            symbols=names,
+            end_ms=int(times[-1]),
+            comparison=comparison(*(item.name for item in firsts)),
+        ),
+        equity=tuple(curves),
+        bands=(equity_band(learners[0].name, times, curves[0].equity, BootstrapConfig(draws=200)),),
+        reliability=tuple(replace(small.reliability[0], name=item.name) for item in firsts[:6]),
+        coverage=tuple(replace(small.coverage[0], name=item.name) for item in firsts[:6]),
+        rolling=tuple(rolling(item.name) for item in firsts[:6]),
+        explanations=(explanation(firsts[0].name), explanation(firsts[1].name)),
+        trials=trials(agents, seeds * folds_),
+        paths=paths(*(item.name for item in firsts[:4])),
     )

@@ -56,7 +56,7 @@ def test_buy_and_hold_without_costs_is_the_price(test_rows: PooledDataset) -> No
     config = replace(CONFIG, cost_multiplier=0.0)
     places = grounds(test_rows, config)
     actions = spread(test_rows, _constant(test_rows, Action.BUY), places)
-    (result,) = trade_all("hold", places, actions, config.environment("position")).results
+    (result,) = trade_all("hold", places, actions, "position").results
     market, start = places[0].market, places[0].start
     gap = np.flatnonzero(np.append(market.breaks[start:], True))[0]
     close, bought = market.bars.close[start + 1 : start + gap], market.bars.open[start + 1]
@@ -69,8 +69,8 @@ def test_signal_agents_leave_by_barrier_or_horizon(test_rows: PooledDataset) -> 
     """No trade of a signal agent outlasts the horizon; a position agent's may."""
     places = grounds(test_rows, CONFIG)
     actions = spread(test_rows, _random(test_rows), places)
-    signal = trade_all("a", places, actions, CONFIG.environment("signal")).trades
-    position = trade_all("a", places, actions, CONFIG.environment("position")).trades
+    signal = trade_all("a", places, actions, "signal").trades
+    position = trade_all("a", places, actions, "position").trades
     assert len(signal) > 20
     assert signal["bars_held"].max() <= CONFIG.horizon_bars
     assert {"take_profit", "stop_loss", "max_holding"} <= set(signal["exit_reason"])
@@ -81,12 +81,12 @@ def test_profit_and_costs_add_up(test_rows: PooledDataset) -> None:
     """Trades explain the whole change of equity, and dearer trading costs in proportion or more."""
     places = grounds(test_rows, CONFIG)
     actions = spread(test_rows, _random(test_rows), places)
-    (result,) = trade_all("a", places, actions, CONFIG.environment("signal")).results
+    (result,) = trade_all("a", places, actions, "signal").results
     assert result.trades["net_pnl"].sum() == pytest.approx(result.equity[-1] - result.equity[0], abs=1e-6)
     paid = result.trades["fees"].sum() + result.trades["slippage"].sum()
     assert result.costs.fees + result.costs.slippage == pytest.approx(paid / result.equity[0])
-    dear = replace(CONFIG, cost_multiplier=3.0)
-    (other,) = trade_all("a", places, actions, dear.environment("signal")).results
+    dear = grounds(test_rows, replace(CONFIG, cost_multiplier=3.0))
+    (other,) = trade_all("a", dear, actions, "signal").results
     assert other.equity[-1] < result.equity[-1]
 
 
@@ -120,12 +120,11 @@ def test_moving_keeps_every_stretch() -> None:
 def test_foresight_beats_coin_flips_and_chance_does_not(test_rows: PooledDataset) -> None:
     """Trading the labels themselves outdoes every move of them; random decisions land among theirs."""
     places = grounds(test_rows, CONFIG)
-    environment = CONFIG.environment("signal")
     ranks = []
     for actions in (test_rows.action, _random(test_rows, 5)):
         laid = spread(test_rows, actions, places)
-        portfolio = trade_all("a", places, laid, environment)
-        found = flip_coins(portfolio, places, laid, environment, draws=40, seed=1)
+        portfolio = trade_all("a", places, laid, "signal")
+        found = flip_coins(portfolio, places, laid, "signal", draws=40, seed=1)
         assert found is not None
         ranks.append(found.return_percentile)
         assert found.mean_trades == pytest.approx(len(portfolio.trades), rel=0.15)
@@ -136,15 +135,14 @@ def test_foresight_beats_coin_flips_and_chance_does_not(test_rows: PooledDataset
 def test_an_agent_that_cannot_be_moved_ties_with_itself(test_rows: PooledDataset) -> None:
     """Always BUY is the same at any moment: it stands in the middle; always HOLD is not compared."""
     places = grounds(test_rows, CONFIG)
-    environment = CONFIG.environment("position")
     (place,) = places
     buys = [np.full(len(place.market), Action.BUY, np.int8)]
-    found = flip_coins(trade_all("a", places, buys, environment), places, buys, environment, draws=5, seed=0)
+    found = flip_coins(trade_all("a", places, buys, "position"), places, buys, "position", draws=5, seed=0)
     assert found is not None
     assert found.return_percentile == 0.5
     idle = spread(test_rows, _constant(test_rows, Action.HOLD), places)
-    portfolio = trade_all("a", places, idle, environment)
-    assert flip_coins(portfolio, places, idle, environment, draws=5, seed=0) is None
+    portfolio = trade_all("a", places, idle, "position")
+    assert flip_coins(portfolio, places, idle, "position", draws=5, seed=0) is None
 
 
 def test_percentile_counts_ties_half() -> None:
@@ -176,6 +174,6 @@ def test_a_policy_sees_the_account_its_decisions_make(test_rows: PooledDataset) 
         return np.where(account[:, 0] > 0, Action.SELL, Action.BUY).astype(np.int8)
 
     decided = decide_on_grounds(EmbeddingPolicy([table], decide), places, environment)
-    trades = trade_all("a", places, decided, environment).trades
+    trades = trade_all("a", places, decided, "position").trades
     assert len(trades) > 300
     assert (trades["bars_held"] <= 1).mean() > 0.98

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import norm, t as student
 
 from quantum_trader.evaluate import bootstrap
 from quantum_trader.evaluate.bootstrap import BootstrapConfig
@@ -101,3 +102,47 @@ def test_nominal_95_covers_about_95_on_overlapping_labels() -> None:
         covered_iid += narrow.low <= 0.5 <= narrow.high
     assert 0.90 <= covered_blocks / trials <= 0.97
     assert covered_iid / trials < 0.75
+
+
+@pytest.mark.parametrize(("rows", "level"), [(5, 0.95), (40, 0.95), (40, 0.8), (2_000, 0.95)])
+def test_single_rows_are_cut_as_students_t_wants(rows: int, level: float) -> None:
+    """With blocks of one row the tail is Student's of rows - 1 degrees, the variance's divisor corrected."""
+    wanted = student.isf((1 - level) / 2, rows - 1) * np.sqrt(rows / (rows - 1))
+    assert bootstrap.tail_share(rows, 1.0, level) == pytest.approx(norm.sf(wanted))
+
+
+def test_fewer_blocks_are_cut_further_out() -> None:
+    """The tail shrinks with the block, tends to the nominal one with the sample, and is always defined."""
+    tails = [bootstrap.tail_share(1_000, block, 0.95) for block in (1.0, 10.0, 50.0, 200.0, 5_000.0)]
+    assert np.all(np.diff(tails) < 0)
+    assert bootstrap.tail_share(200_000, 24.0, 0.95) == pytest.approx(0.025, abs=2e-4)
+    for rows in (1, 2, 3):
+        for block in (0.5, 1.0, 3.0, 50.0):
+            assert 0.0 <= bootstrap.tail_share(rows, block, 0.95) <= 0.025 + 1e-12
+
+
+def test_few_blocks_cover_too() -> None:
+    """Three weeks of hourly bars, labels of 24: 10 blocks cover 90 to 97 %, plain percentiles below 90 %."""
+    covered, plain = [], []
+    for seed in range(600):
+        steps = np.random.default_rng(seed).normal(size=500 + 24)
+        path = np.concatenate([[0.0], np.cumsum(steps)])
+        up = (path[24 : 24 + 500] > path[:500]).astype(float)
+        found = bootstrap.mean_interval(up, config=BootstrapConfig(block_bars=48, draws=400, seed=seed))
+        covered.append(found.low <= 0.5 <= found.high)
+        means = bootstrap.resampled_sums(up[:, None], block=48, draws=400, seed=seed)[:, 0] / 500
+        low, high = np.quantile(means, [0.025, 0.975])
+        plain.append(low <= 0.5 <= high)
+    assert 0.90 <= np.mean(covered) <= 0.97
+    assert np.mean(plain) < 0.90
+
+
+def test_events_of_one_stretch_have_no_interval() -> None:
+    """Forty events within two blocks of time say as much as two: no bounds; spread out they have some."""
+    events, hits = np.zeros(600), np.zeros(600)
+    events[100:140] = 1.0
+    hits[100:120] = 1.0
+    assert bootstrap.share_interval(hits, events, config=CONFIG).estimate == 0.5
+    assert np.isnan(bootstrap.share_interval(hits, events, config=CONFIG).low)
+    events[::20] = 1.0
+    assert np.isfinite(bootstrap.share_interval(hits, events, config=CONFIG).low)

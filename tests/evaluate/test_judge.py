@@ -10,7 +10,8 @@ from quantum_trader.envs.market import sample_market
 from quantum_trader.evaluate import signal_metrics
 from quantum_trader.evaluate.bootstrap import BootstrapConfig
 from quantum_trader.evaluate.confidence import Gate
-from quantum_trader.evaluate.judge import Entrant, JudgeConfig, Verdict, judge
+from quantum_trader.evaluate.entrant import Entrant
+from quantum_trader.evaluate.judge import JudgeConfig, Verdict, judge
 from quantum_trader.evaluate.records import to_json, write_metrics
 from quantum_trader.evaluate.report.assemble import assemble, split_summary
 from quantum_trader.evaluate.report.render import render_report
@@ -84,13 +85,21 @@ def test_doing_nothing_costs_and_earns_nothing(verdict: Verdict) -> None:
 
 def test_the_confidence_table_holds_all_gates(verdict: Verdict) -> None:
     """Five thresholds, the chosen one marked, the fixed three-class one last; coverage never grows."""
-    rows = verdict.judgement.agents[0].confidence
+    rows = [row for row in verdict.judgement.agents[0].confidence if row.share is None]
     assert [row.threshold for row in rows] == [0.5, 0.52, 0.55, 0.57, 0.6, 0.65, 0.65]
     assert [row.chosen for row in rows] == [False, False, False, True, False, False, False]
     assert rows[-1].measure == "three-class"
     coverage = [row.coverage for row in rows[:-1]]
     assert coverage == sorted(coverage, reverse=True)
     assert (rows[-1].coverage, rows[-1].trades) == (0.0, 0)
+
+
+def test_the_confident_tail_is_traded_by_itself(verdict: Verdict) -> None:
+    """A gate of its own lets the most confident tenth and hundredth of the rows through, no fewer."""
+    rows = {row.share: row for row in verdict.judgement.agents[1].confidence if row.share is not None}
+    assert list(rows) == [0.1, 0.01]
+    assert [rows[share].coverage for share in rows] == pytest.approx(list(rows), abs=5e-4)
+    assert rows[0.1].trades > rows[0.01].trades > 0
 
 
 def test_the_chosen_gate_is_what_is_traded(verdict: Verdict) -> None:
@@ -104,10 +113,8 @@ def test_the_chosen_gate_is_what_is_traded(verdict: Verdict) -> None:
 def test_judging_is_reproducible(prepared: Prepared, verdict: Verdict) -> None:
     """The same agents on the same rows give the same record."""
     prior = signal_metrics.class_shares(prepared.train.action)
-    again = judge(
-        [Entrant(name="guessing", probabilities=_guessing(prepared.test))], prepared.test, prior, CONFIG
-    )
-    assert to_json(again.judgement.agents[0]) == to_json(verdict.judgement.agents[1])
+    again = judge(verdict.entrants, prepared.test, prior, CONFIG)
+    assert to_json(again.judgement) == to_json(verdict.judgement)
 
 
 def test_the_verdict_becomes_metrics_and_a_report(

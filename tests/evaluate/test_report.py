@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -7,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from report_data import agent, explanation, full_report, hold, judgement, trading
+from report_data import agent, benchmark_report, explanation, full_report, hold, judgement, trading
 
 from quantum_trader.evaluate.bootstrap import Interval
+from quantum_trader.evaluate.report.candle_script import HASH, SCRIPT
 from quantum_trader.evaluate.report.data import ReportData, SplitSummary
 from quantum_trader.evaluate.report.render import render_report, write_report
 
@@ -47,11 +50,17 @@ class Page(HTMLParser):
             self.headings.append(data)
 
 
+def policy(text: str) -> str:
+    """The content security policy of a page."""
+    found = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)
+    assert found is not None
+    return found[1]
+
+
 def test_the_page_stands_alone() -> None:
-    """No script, nothing fetched, well-formed, and far below two megabytes."""
+    """Nothing is fetched, the page is well-formed, and far below two megabytes."""
     text = render_report(full_report())
     page = Page(text)
-    assert "script" not in page.tags
     assert not {"link", "img", "iframe", "object"} & set(page.tags)
     fetched = [value for name, value in page.attributes if name in ("src", "href", "xlink:href")]
     assert fetched == []
@@ -60,21 +69,105 @@ def test_the_page_stands_alone() -> None:
     assert len(text.encode()) < 2_000_000
 
 
+def test_only_the_script_of_the_candles_may_run() -> None:
+    """The policy names one script by its hash, which is the one in the page; nothing else has a source."""
+    text = render_report(full_report())
+    (script,) = re.findall(r"<script>(.*?)</script>", text, flags=re.DOTALL)
+    assert script == SCRIPT
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"sha256-{digest}" == HASH
+    assert policy(text) == (
+        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+        f"script-src '{HASH}'"
+    )
+    assert not re.search(r"\son[a-z]+=", text.replace(script, ""))
+
+
+def test_without_candles_nothing_may_run() -> None:
+    """A page without candles holds no script and allows none."""
+    text = render_report(replace(full_report(), candles=None))
+    assert "<script" not in text
+    assert "script-src" not in policy(text)
+
+
+def test_a_large_benchmark_stays_small() -> None:
+    """Fifteen symbols, twenty agents with five seeds each, eight folds: below two megabytes, well-formed."""
+    text = render_report(benchmark_report(agents=20, seeds=5, symbols=15, folds_=8))
+    assert len(text.encode()) < 2_000_000
+    page = Page(text)
+    assert "Fold by fold" in page.headings
+    assert not re.search(r"\bnan\b|\binf\b", text, flags=re.IGNORECASE)
+
+
+def test_further_seeds_are_folded_away() -> None:
+    """One row a seed would bury the table: the first stands for the others, the median has its own table."""
+    text = render_report(benchmark_report(3, 3, symbols=2, folds_=2))
+    assert "<b>Seeds.</b>" in text
+    shown = text.split("<b>All agents on the test rows.</b>")[1].split("<details>")[0]
+    assert "agent_2" in shown
+    assert "agent_2-seed1" not in shown
+    assert "agent_2 (3 seeds)" in text
+
+
 def test_every_section_is_there() -> None:
     """A full report has all its sections, the findings first."""
     assert Page(render_report(full_report())).headings == [
         "What was found",
+        "Model card",
         "Data",
         "Trading",
         "Over time",
+        "Fold by fold",
+        "Skill or luck",
+        "Combinatorial paths",
+        "Costs and delay",
+        "Kinds of market",
         "Signals before trading",
         "Confidence thresholds",
         "Signals on BTCUSDT",
         "What tft looks at",
         "Costs",
         "By symbol",
+        "Trials",
         "Run details",
     ]
+
+
+@pytest.mark.parametrize(
+    ("emptied", "gone"),
+    [
+        ({"checks": ()}, "Model card"),
+        ({"equity": (), "bands": ()}, "Over time"),
+        ({"paths": ()}, "Combinatorial paths"),
+        ({"trials": ()}, "Trials"),
+        ({"candles": None}, "Signals on BTCUSDT"),
+        ({"explanations": ()}, "What tft looks at"),
+    ],
+)
+def test_a_section_without_data_is_left_out(emptied: dict[str, object], gone: str) -> None:
+    """Exactly the section that has lost its data is missing."""
+    whole = Page(render_report(full_report())).headings
+    left = Page(render_report(replace(full_report(), **emptied))).headings
+    assert [heading for heading in whole if heading not in left] == [gone]
+
+
+@pytest.mark.parametrize(
+    ("emptied", "gone"),
+    [
+        ({"folds": ()}, "Fold by fold"),
+        ({"sensitivity": ()}, "Costs and delay"),
+        ({"regimes": ()}, "Kinds of market"),
+        ({"sharpe_test": None}, "Skill or luck"),
+    ],
+)
+def test_a_section_without_figures_of_agents_is_left_out(emptied: dict[str, object], gone: str) -> None:
+    """The same for what stands in the agents' own records."""
+    data = full_report()
+    agents = tuple(replace(item, **emptied) for item in data.judgement.agents)
+    bare = replace(data.judgement, agents=agents, comparison=None)
+    left = Page(render_report(replace(data, judgement=bare))).headings
+    assert gone not in left
+    assert "Trading" in left
 
 
 def test_missing_parts_are_left_out() -> None:
@@ -139,8 +232,16 @@ def test_user_text_is_escaped() -> None:
         splits=(SplitSummary(name=nasty, start_ms=0, end_ms=1, rows=1, shares=(1.0, 0.0, 0.0)),),
         judgement=replace(data.judgement, symbols=(nasty, "B")),
     )
-    text = render_report(evil)
-    assert "<script" not in text
+    assert data.candles is not None
+    worse = replace(
+        evil,
+        candles=replace(data.candles, symbol=nasty, agent=nasty),
+        checks=tuple(replace(check, name=nasty, question=nasty, detail=nasty) for check in data.checks),
+        trials=tuple(replace(trial, trial=nasty, agent=nasty) for trial in data.trials),
+        paths=tuple(replace(item, agent=nasty) for item in data.paths),
+    )
+    text = render_report(worse)
+    assert re.findall(r"<script[^>]*>", text) == ["<script>"]
     assert "&lt;script&gt;" in text
     Page(text)
 

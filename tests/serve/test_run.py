@@ -39,7 +39,7 @@ def last_decision(arbiter: Arbiter) -> object:
 
 def test_a_run_writes_everything_it_promises(finished_run: Path) -> None:
     """Config, models, TensorBoard logs, metrics and a self-contained report; no pickle and no leftovers."""
-    for name in ("config.json", "metrics.json", "report.html", "stages.json"):
+    for name in ("config.json", "metrics.json", "report.html", "stages"):
         assert (finished_run / name).stat().st_size > 0
     for agent in ("tft", "ppo", "xgboost", "logistic", "arbiter"):
         assert (finished_run / "models" / agent / "config.json").is_file()

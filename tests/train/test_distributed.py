@@ -130,7 +130,7 @@ def test_a_failure_in_one_process_ends_all_with_one_message(tmp_path: Path) -> N
     assert len(messages) == 1, errors
     assert "lower batch_size (now 32)" in messages[0]
     assert not (tmp_path / "shared" / "models").exists()
-    assert not (tmp_path / "shared" / "stages.json").exists()
+    assert not (tmp_path / "shared" / "stages").exists()
 
 
 @pytest.mark.slow

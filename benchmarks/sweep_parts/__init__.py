@@ -1,0 +1,1 @@
+"""The jobs of the benchmark of sweeps, and what the machine has to give them."""

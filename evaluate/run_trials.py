@@ -1,0 +1,61 @@
+"""The ledger's lines of a run: every agent it trained counts as tried, whatever becomes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from quantum_trader.envs.config import to_plain
+from quantum_trader.envs.files import json_sha256
+from quantum_trader.evaluate import signal_metrics
+from quantum_trader.evaluate.backtest import Portfolio
+from quantum_trader.evaluate.entrant import Entrant
+from quantum_trader.evaluate.judge import Verdict
+from quantum_trader.evaluate.ledger import bar_figures, code_version
+from quantum_trader.evaluate.records import Trial
+from quantum_trader.evaluate.run_config import SEED_MARK, RunConfig
+from quantum_trader.evaluate.sweep.job import trial_key
+from quantum_trader.train.prepared import Prepared
+
+
+def run_trials(config: RunConfig, prepared: Prepared, verdict: Verdict) -> tuple[Trial, ...]:
+    """One line a trained agent, with what it did on the run's test slice.
+
+    Args:
+        config: the run.
+        prepared: its data.
+        verdict: on its own test rows.
+    """
+    judged: Sequence[tuple[Entrant, Portfolio]] = list(zip(verdict.entrants, verdict.portfolios, strict=True))
+    return tuple(
+        _trial(config, prepared, verdict, entrant, portfolio)
+        for entrant, portfolio in judged
+        if entrant.role == "learner"
+    )
+
+
+def _trial(
+    config: RunConfig, prepared: Prepared, verdict: Verdict, entrant: Entrant, portfolio: Portfolio
+) -> Trial:
+    agent, _, further = entrant.name.partition(SEED_MARK)
+    seed = config.seed + int(further or 0)
+    trial = trial_key(config, agent, "")
+    figures = bar_figures(portfolio.equity)
+    stated = entrant.probabilities
+    return Trial(
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        trial=trial,
+        key=json_sha256([trial, seed, prepared.data_sha256, to_plain(prepared.cuts)]),
+        agent=agent,
+        seed=seed,
+        data=prepared.data_sha256,
+        split="test",
+        start_ms=int(portfolio.timestamps[0]),
+        end_ms=int(portfolio.timestamps[-1]),
+        bars=figures.bars,
+        mean_log_return=figures.mean_log_return,
+        sharpe=figures.sharpe,
+        log_loss=None if stated is None else signal_metrics.log_loss(verdict.rows.action, stated),
+        returns="",
+        version=code_version(),
+    )

@@ -1,0 +1,165 @@
+"""`run_job`: fit one agent on one fold, ask it about the fold's test rows, trade them, keep all of it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache, partial
+
+import numpy as np
+
+from quantum_trader.envs.market import Market
+from quantum_trader.evaluate import signal_metrics, trading_metrics as metrics
+from quantum_trader.evaluate.backtest import BacktestConfig, Portfolio
+from quantum_trader.evaluate.bench import Bench, BenchConfig
+from quantum_trader.evaluate.folds import Folds, JudgedFold
+from quantum_trader.evaluate.ledger import bar_figures, code_version
+from quantum_trader.evaluate.records import Trial
+from quantum_trader.evaluate.run_config import MarketConfig, RunConfig
+from quantum_trader.evaluate.run_data import load_markets
+from quantum_trader.evaluate.run_stages import Stages
+from quantum_trader.evaluate.run_train import Fitting
+from quantum_trader.evaluate.suite.guard import Failure, guarded, measured
+from quantum_trader.evaluate.sweep.agents import is_built_in
+from quantum_trader.evaluate.sweep.answers import RETURNS, Answers, JobOutcome, write_outcome
+from quantum_trader.evaluate.sweep.job import Job, trial_key
+from quantum_trader.evaluate.sweep.ours import Ask, fit_ours
+from quantum_trader.evaluate.sweep.theirs import fit_theirs
+from quantum_trader.train.data_config import DataConfig, LabelConfig, SplitConfig, WeightConfig
+from quantum_trader.train.prepared import Prepared, prepare
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Answered:
+    """An agent's answers, what trading them came to, and the seconds both took."""
+
+    answers: Answers
+    portfolio: Portfolio
+    seconds_fit: float | None
+    seconds_answer: float
+
+
+def run_job(job: Job) -> JobOutcome:
+    """Do a job and write its folder; whatever goes wrong with the agent is recorded as its failure.
+
+    Raises:
+        QuantumTraderError: the data cannot be used, which no agent is to blame for.
+    """
+    prepared = fold_data(job.run)
+    outcome = partial(JobOutcome, key=job.key, task=job.task, agent=job.agent, fold=job.fold, seed=job.seed)
+    # Somebody else's code may hang or end the process it runs in.
+    found = measured(_ours, job) if is_built_in(job.agent) else guarded(_theirs, job, limit_s=job.limit_s)
+    peak = found.peak_bytes if np.isfinite(found.peak_bytes) else None
+    if isinstance(found, Failure):
+        failed = outcome(status="failed", reason=found.reason, peak_bytes=peak)
+        write_outcome(job.folder, failed)
+        return failed
+    answered = found.value
+    done = outcome(
+        status="done",
+        kind=answered.answers.kind,
+        seconds_fit=answered.seconds_fit,
+        seconds_answer=answered.seconds_answer,
+        peak_bytes=peak,
+        trial=_trial(job, prepared, answered),
+    )
+    portfolio = answered.portfolio
+    returns = portfolio.timestamps[1:], metrics.log_returns(portfolio.equity)
+    write_outcome(job.folder, done, answered.answers, returns)
+    return done
+
+
+def fold_data(run: RunConfig) -> Prepared:
+    """The rows of a fold; those of the latest folds are kept in memory."""
+    return _prepared(run.market, run.splits, run.labels, run.weights)
+
+
+def judged_fold(prepared: Prepared) -> JudgedFold:
+    """The test rows of a fold, and how decisions on them become trades."""
+    assert prepared.labels.barrier_atr is not None  # `prepare` resolved it
+    return JudgedFold(
+        rows=prepared.test,
+        prior=signal_metrics.class_shares(prepared.train.action),
+        backtest=BacktestConfig(
+            barrier_atr=prepared.labels.barrier_atr, horizon_bars=prepared.labels.horizon_bars
+        ),
+    )
+
+
+@lru_cache(maxsize=1)
+def markets_of(config: MarketConfig) -> tuple[Market, ...]:
+    """The markets of a task; the latest are kept in memory."""
+    return tuple(load_markets(config))
+
+
+@lru_cache(maxsize=2)
+def _prepared(
+    market: MarketConfig, splits: SplitConfig, labels: LabelConfig, weights: WeightConfig
+) -> Prepared:
+    return prepare(markets_of(market), DataConfig(labels=labels, splits=splits, weights=weights))
+
+
+def _ours(job: Job) -> Answered:
+    """Fit one of our agents, or load what an earlier start fitted, and ask it."""
+    prepared = fold_data(job.run)
+    stages = Stages(job.run.folder, _say_nothing)
+    ask = fit_ours(job.agent, Fitting(job.run.seeded(), prepared, stages))
+    return _asked(ask, prepared, stages.seconds.get(job.agent))
+
+
+def _theirs(job: Job) -> Answered:
+    """Fit somebody else's agent and ask it, in a process of its own."""
+    prepared = fold_data(job.run)
+    started = time.perf_counter()
+    ask = fit_theirs(job.agent, prepared, job.run.seed)
+    return _asked(ask, prepared, time.perf_counter() - started)
+
+
+def _asked(ask: Ask, prepared: Prepared, seconds_fit: float | None) -> Answered:
+    bench = Bench(Folds([judged_fold(prepared)]), BenchConfig())
+    started = time.perf_counter()
+    entrant = ask(prepared.test)
+    answered = time.perf_counter()
+    portfolio, actions = bench.trade(entrant)
+    by_account = entrant.policy is not None
+    # A policy answers while it trades.
+    ended = time.perf_counter() if by_account else answered
+    return Answered(
+        answers=Answers(
+            kind=entrant.kind,
+            probabilities=entrant.probabilities,
+            actions=None if by_account else entrant.row_actions,
+            quantiles=entrant.quantiles,
+            decisions=tuple(actions) if by_account else None,
+        ),
+        portfolio=portfolio,
+        seconds_fit=seconds_fit,
+        seconds_answer=ended - started,
+    )
+
+
+def _trial(job: Job, prepared: Prepared, answered: Answered) -> Trial:
+    portfolio, stated = answered.portfolio, answered.answers.probabilities
+    figures = bar_figures(portfolio.equity)
+    return Trial(
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        trial=trial_key(job.run, job.agent, job.source),
+        key=job.key,
+        agent=job.agent,
+        seed=job.seed,
+        data=prepared.data_sha256,
+        split="test",
+        start_ms=int(portfolio.timestamps[0]),
+        end_ms=int(portfolio.timestamps[-1]),
+        bars=figures.bars,
+        mean_log_return=figures.mean_log_return,
+        sharpe=figures.sharpe,
+        log_loss=None if stated is None else signal_metrics.log_loss(prepared.test.action, stated),
+        returns="/".join((*job.folder.parts[-3:], RETURNS)),
+        version=code_version(),
+    )
+
+
+def _say_nothing(line: str) -> None:
+    """A fold says nothing by itself: the sweep does, job by job."""

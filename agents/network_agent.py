@@ -14,7 +14,7 @@ from quantum_trader.agents.calibration import Calibration
 from quantum_trader.agents.folder import Provenance, load_model_folder, save_model_folder
 from quantum_trader.agents.live import LiveAgent
 from quantum_trader.agents.model_card import card_files
-from quantum_trader.agents.network import EncoderOutput, Network, parameter_count
+from quantum_trader.agents.network import EncoderOutput, Network, mean_importances, parameter_count
 from quantum_trader.agents.network_config import NetworkConfig
 from quantum_trader.agents.signals import ModelInputs, Signals
 from quantum_trader.agents.tft.allocator import keep_freed_memory
@@ -43,7 +43,7 @@ class Encoded:
         embedding: float32 [B, D], the encoder's output for the decision.
         outputs: float32 [B, H, D], the encoder's output for each horizon.
         attention: float32 [B, 60], rows sum to 1.
-        importances: float32 [B, 14], averaged over the bars, rows sum to 1; None if there is none.
+        importances: float32 [B, 14], averaged over the bars looked at, rows sum to 1; None if there is none.
         unit: float32 [B, H], log return per unit of predicted quantile.
     """
 
@@ -142,7 +142,11 @@ class NetworkAgent(LiveAgent, Generic[AnyNetwork]):
                 )
                 for start in range(0, max(len(inputs), 1), chunk)
             ]
-        importances = [part.importances.mean(dim=1) for part in parts if part.importances is not None]
+        importances = [
+            mean_importances(part.importances, self.model.config)
+            for part in parts
+            if part.importances is not None
+        ]
         return Encoded(
             embedding=_joined([part.embedding for part in parts]),
             outputs=_joined([part.outputs for part in parts]),

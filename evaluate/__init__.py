@@ -42,6 +42,10 @@ if TYPE_CHECKING:
         JudgeConfig as JudgeConfig,
         Verdict as Verdict,
     )
+    from quantum_trader.evaluate.ledger import (
+        Ledger as Ledger,
+        sharpe_ratios as sharpe_ratios,
+    )
     from quantum_trader.evaluate.one_prediction import (
         explain_live as explain_live,
         explain_one as explain_one,
@@ -77,6 +81,7 @@ _MODULES = {
     "Interval": "bootstrap",
     "JudgeConfig": "judge",
     "Judgement": "records",
+    "Ledger": "ledger",
     "Portfolio": "backtest",
     "Prediction": "explanation",
     "SignalMetrics": "records",
@@ -92,6 +97,7 @@ _MODULES = {
     "interval": "bootstrap",
     "paired_difference": "bootstrap",
     "pool": "backtest",
+    "sharpe_ratios": "ledger",
     "spread": "backtest",
     "to_json": "records",
     "trade": "backtest",

@@ -40,16 +40,6 @@ TOP_SHARES = (0.1, 0.01)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrialSpread:
-    """How many configurations were tried, and how far apart their results lay."""
-
-    count: int
-    """Configurations tried on these data."""
-    variance: float
-    """Variance of their Sharpe ratios of a bar."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class BenchConfig:
     """What is measured of every agent."""
 
@@ -60,8 +50,9 @@ class BenchConfig:
     """Random moments each agent's decisions are moved to; more sharpen the percentile, 0 leaves it out."""
     thresholds: tuple[float, ...] = (0.5, 0.52, 0.55, 0.6, 0.65)
     """Directional confidences that the confidence table tries."""
-    trials: TrialSpread | None = None
-    """The ledger's count of what was tried; None, or fewer than the agents judged: the agents themselves."""
+    tried: tuple[float, ...] = ()
+    """Sharpe ratios of a bar of what else was tried on these data, from the ledger: the more, the better a
+    result has to be."""
     seed: int = 0
     """Seed of the random moments."""
 
@@ -100,18 +91,15 @@ class Bench:
             actions = self.folds.spread(entrant.row_actions)
         return trade_all(entrant.name, places, actions, entrant.kind), actions
 
-    def trials(self, entrants: Sequence[Entrant], portfolios: Sequence[Portfolio]) -> TrialSpread:
-        """What a good result has to be better than: the ledger's trials, or at least the learners here."""
-        found = [
+    def trials(self, entrants: Sequence[Entrant], portfolios: Sequence[Portfolio]) -> Floats:
+        """float64 [N]: the Sharpe ratios of a bar of all that was tried, here and before."""
+        here = [
             metrics.sharpe(metrics.returns(portfolio.equity))
             for entrant, portfolio in zip(entrants, portfolios, strict=True)
             if entrant.role == "learner"
         ]
         # An account that never moves was tried too, and showed a Sharpe ratio of nothing.
-        known = np.nan_to_num(np.array(found, dtype=np.float64))
-        here = TrialSpread(count=len(known), variance=float(known.var(ddof=1)) if len(known) > 1 else 0.0)
-        logged = self.config.trials
-        return logged if logged is not None and logged.count >= here.count else here
+        return np.nan_to_num(np.array([*self.config.tried, *here], dtype=np.float64))
 
     def agent(
         self,
@@ -119,7 +107,7 @@ class Bench:
         portfolio: Portfolio,
         actions: Sequence[Actions],
         hold: Portfolio,
-        trials: TrialSpread,
+        trials: Floats,
     ) -> AgentJudgement:
         """Everything about one agent."""
         places = self.folds.places
@@ -212,12 +200,12 @@ class Bench:
             config=self.bootstrap,
         )
 
-    def sharpe_test(self, portfolio: Portfolio, trials: TrialSpread) -> SharpeTest | None:
+    def sharpe_test(self, portfolio: Portfolio, trials: Floats) -> SharpeTest | None:
         """How likely the agent's Sharpe ratio is luck."""
         return sharpe_test(
             metrics.returns(portfolio.equity),
-            trials=trials.count,
-            variance=trials.variance,
+            trials=len(trials),
+            variance=float(trials.var(ddof=1)) if len(trials) > 1 else 0.0,
             yearly_bars=self.yearly_bars,
         )
 

@@ -12,13 +12,12 @@ from quantum_trader.envs.config import read_config, to_plain
 from quantum_trader.envs.errors import ConfigError, DataError
 from quantum_trader.envs.files import write_json
 from quantum_trader.evaluate.backtest import BacktestConfig
-from quantum_trader.evaluate.bench import TrialSpread
 from quantum_trader.evaluate.bootstrap import BootstrapConfig
 from quantum_trader.evaluate.checks.run_checks import run_checks
 from quantum_trader.evaluate.explain import ExplainConfig, explain_rows
 from quantum_trader.evaluate.explanation import write_explanations
 from quantum_trader.evaluate.judge import JudgeConfig, judge
-from quantum_trader.evaluate.ledger import Ledger, sharpe_spread
+from quantum_trader.evaluate.ledger import Ledger, sharpe_ratios
 from quantum_trader.evaluate.records import write_metrics
 from quantum_trader.evaluate.report.assemble import assemble, split_summary
 from quantum_trader.evaluate.report.data import DetailGroup
@@ -31,7 +30,7 @@ from quantum_trader.evaluate.run_details import details, notes
 from quantum_trader.evaluate.run_judge import entrants
 from quantum_trader.evaluate.run_stages import Say, Stages
 from quantum_trader.evaluate.run_train import FittedAgents, fit_agents, load_agents
-from quantum_trader.evaluate.run_trials import run_trials
+from quantum_trader.evaluate.run_trials import run_key, run_trials
 from quantum_trader.train.data_config import DataConfig
 from quantum_trader.train.dataset import PooledDataset
 from quantum_trader.train.labels import triple_barrier
@@ -157,11 +156,13 @@ def _judge_and_report(
 ) -> RunResult:
     assert prepared.labels.barrier_atr is not None
     ledger = Ledger(config.out)
-    count, variance = sharpe_spread(ledger.trials(prepared.data_sha256))
     say("judging: every agent through the environment, with intervals and coin flips")
     prior = np.bincount(prepared.train.action, minlength=3) / len(prepared.train)
+    judged = entrants(agents, test, prior, prepared.scaler)
+    own = {run_key(config, prepared, entrant.name) for entrant in judged}
+    before = [trial for trial in ledger.trials(prepared.data_sha256) if trial.key not in own]
     verdict = judge(
-        entrants(agents, test, prior, prepared.scaler),
+        judged,
         test,
         prior,
         JudgeConfig(
@@ -170,7 +171,7 @@ def _judge_and_report(
             ),
             bootstrap=BootstrapConfig(draws=config.bootstrap_draws),
             coin_flips=config.coin_flips,
-            trials=TrialSpread(count=count, variance=variance),
+            tried=sharpe_ratios(before),
             seed=config.seed,
         ),
     )
@@ -218,7 +219,7 @@ def _judge_and_report(
     return RunResult(
         report=folder / "report.html",
         metrics=folder / "metrics.json",
-        summary="\n".join(f"- {sentence}" for sentence in findings(verdict.judgement)),
+        summary="\n".join(f"- {sentence}" for sentence in findings(verdict.judgement, checks)),
     )
 
 

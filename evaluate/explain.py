@@ -56,6 +56,7 @@ def explain_rows(agent: LiveAgent, test: PooledDataset, config: ExplainConfig | 
     signals, inside = agent.signals(inputs), look_inside(agent, inputs)
     actions = Gate(hold_threshold=agent.hold_threshold).decide(signals.probabilities)
     steps = inside.steps if inside is not None else None
+    importances = inside.importances if inside is not None else None
     static = inside.static if inside is not None else None
     attention = inside.attention if inside is not None else None
     quantiles = signals.quantiles
@@ -75,7 +76,7 @@ def explain_rows(agent: LiveAgent, test: PooledDataset, config: ExplainConfig | 
         attention=Band.of(attention) if attention is not None else None,
         attention_by_action=_by_action(attention, actions) if attention is not None else None,
         effective_bars=Band.of(effective_number(attention)) if attention is not None else None,
-        importances=Band.of(steps.mean(axis=1)) if steps is not None else None,
+        importances=Band.of(importances) if importances is not None else None,
         steps=steps.mean(axis=0, dtype=np.float64) if steps is not None else None,
         joint=_joint(attention, steps) if attention is not None and steps is not None else None,
         static_importances=Band.of(static) if static is not None else None,

@@ -21,13 +21,24 @@ class Inside:
 
     Attributes:
         attention: float32 [B, 60], weight of each bar, oldest first; rows sum to 1.
-        steps: float32 [B, 60, 14], selection weights of the features bar by bar, or None; each bar sums to 1.
+        steps: float32 [B, 60, 14], selection weights of the features bar by bar, or None; each bar sums to 1,
+            one that the network does not look at to 0.
         static: float32 [B, 6], selection weights of the static numbers, or None; rows sum to 1.
+        bars_seen: newest bars that the network looks at.
     """
 
     attention: Floats32
     steps: Floats32 | None
     static: Floats32 | None
+    bars_seen: int
+
+    @property
+    def importances(self) -> Floats32 | None:
+        """float32 [B, 14]: mean of `steps` over the bars looked at, rows sum to 1; None without them."""
+        if self.steps is None:
+            return None
+        means: Floats32 = self.steps[:, -self.bars_seen :].mean(axis=1)
+        return means
 
 
 def look_inside(agent: Agent, inputs: ModelInputs) -> Inside | None:
@@ -60,4 +71,5 @@ def look_inside(agent: Agent, inputs: ModelInputs) -> Inside | None:
         attention=np.concatenate(attention),
         steps=np.concatenate(steps) if steps else None,
         static=np.concatenate(static) if static else None,
+        bars_seen=agent.model.config.bars_seen,
     )

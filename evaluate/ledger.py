@@ -118,30 +118,26 @@ class BarFigures(NamedTuple):
 
 
 def bar_figures(equity: NDArray[np.float64]) -> BarFigures:
-    """Figures of `Trial` from an equity curve, float64 [n], so that `sharpe_spread` can join them exactly."""
+    """Figures of `Trial` from an equity curve, float64 [n], so that `sharpe_ratios` can join them exactly."""
     returns = metrics.log_returns(equity)
     mean = float(returns.mean()) if len(returns) else math.nan
     return BarFigures(bars=len(returns), mean_log_return=mean, sharpe=metrics.sharpe(returns))
 
 
-def sharpe_spread(trials: Iterable[Trial]) -> tuple[int, float]:
-    """How many trials there were, and the variance of their Sharpe ratios of a bar.
+def sharpe_ratios(trials: Iterable[Trial]) -> tuple[float, ...]:
+    """The Sharpe ratio of a bar of every trial.
 
     What the deflated Sharpe ratio asks for (Bailey & Lopez de Prado 2014). A trial is a configuration of an
     agent with a seed: whoever reports the best of five seeds has chosen among five results, just as with five
     configurations. Folds of one trial and seed are joined first, exactly, as if their bars were one sample. A
     stretch that was written twice counts once, the later line. A trial whose equity never moved, or that
     failed, has a Sharpe ratio of 0: it was tried.
-
-    Returns:
-        Trials, and variance (n - 1 in the denominator; 0 for fewer than two).
     """
     stretches: dict[tuple[str, str, int], dict[tuple[str, int, int], Trial]] = {}
     for trial in trials:
         mine = stretches.setdefault((trial.trial, trial.agent, trial.seed), {})
         mine[trial.split, trial.start_ms, trial.end_ms] = trial
-    found = [_joined_sharpe(mine.values()) for mine in stretches.values()]
-    return len(found), float(np.var(found, ddof=1)) if len(found) > 1 else 0.0
+    return tuple(_joined_sharpe(mine.values()) for mine in stretches.values())
 
 
 def _joined_sharpe(folds: Iterable[Trial]) -> float:

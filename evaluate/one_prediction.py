@@ -67,7 +67,7 @@ def explain_one(
         probabilities=probabilities[0],
         quantiles=_first(signals.quantiles),
         attention=_first(inside.attention) if inside is not None else None,
-        importances=_first(steps.mean(axis=1)) if steps is not None else None,
+        importances=_first(inside.importances) if inside is not None else None,
         steps=_first(steps),
         static_importances=_first(static),
         without=(*without, Without(name="calendar", group="part", probabilities=other_hours)),

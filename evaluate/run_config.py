@@ -10,6 +10,7 @@ import tyro
 
 from quantum_trader.agents.network_config import Preset
 from quantum_trader.envs.errors import ConfigError
+from quantum_trader.envs.windows import WINDOW
 from quantum_trader.train.arbiter_config import ArbiterConfig
 from quantum_trader.train.data_config import LabelConfig, SplitConfig, WeightConfig
 from quantum_trader.train.network_config import NetworkTrainConfig
@@ -81,6 +82,8 @@ class ExperimentConfig:
     """The sample weights."""
     preset: Preset = "paper"
     """Size of TFT and BiLSTM: "paper" 2.6 M parameters each, "small" 0.65 M, "tiny" 0.03 and 0.01 M."""
+    window_bars: int = 60
+    """Newest bars of the 60 of a window that TFT and BiLSTM look at; fewer are faster and know less."""
     tft: NetworkTrainConfig = field(default_factory=NetworkTrainConfig)
     """Training of the TFT."""
     bilstm: NetworkTrainConfig = field(default_factory=NetworkTrainConfig)
@@ -107,6 +110,8 @@ class ExperimentConfig:
     def __post_init__(self) -> None:
         if not self.name or Path(self.name).name != self.name:
             raise ConfigError(f"name: expected a plain folder name, found {self.name!r}.")
+        if not 1 <= self.window_bars <= WINDOW:
+            raise ConfigError(f"window_bars: expected 1 to {WINDOW} bars, found {self.window_bars}.")
 
     @property
     def folder(self) -> Path:

@@ -173,6 +173,7 @@ class Fitting:
         from quantum_trader.train.network import fit_network
 
         name, folder = kind.name, self.models / kind.name
+        shape = replace(shape, window_bars=self.config.window_bars)
 
         def make() -> AnyNetworkAgent:
             return fit_network(

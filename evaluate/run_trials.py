@@ -34,18 +34,28 @@ def run_trials(config: RunConfig, prepared: Prepared, verdict: Verdict) -> tuple
     )
 
 
+def run_key(config: RunConfig, prepared: Prepared, name: str) -> str:
+    """`Trial.key` of an agent of a run: of its configuration, its seed, the data and the dates."""
+    agent, seed = _agent_and_seed(config, name)
+    trial = trial_key(config, agent, "")
+    return json_sha256([trial, seed, prepared.data_sha256, to_plain(prepared.cuts)])
+
+
+def _agent_and_seed(config: RunConfig, name: str) -> tuple[str, int]:
+    agent, _, further = name.partition(SEED_MARK)
+    return agent, config.seed + int(further or 0)
+
+
 def _trial(
     config: RunConfig, prepared: Prepared, verdict: Verdict, entrant: Entrant, portfolio: Portfolio
 ) -> Trial:
-    agent, _, further = entrant.name.partition(SEED_MARK)
-    seed = config.seed + int(further or 0)
-    trial = trial_key(config, agent, "")
+    agent, seed = _agent_and_seed(config, entrant.name)
     figures = bar_figures(portfolio.equity)
     stated = entrant.probabilities
     return Trial(
         time=datetime.now(UTC).isoformat(timespec="seconds"),
-        trial=trial,
-        key=json_sha256([trial, seed, prepared.data_sha256, to_plain(prepared.cuts)]),
+        trial=trial_key(config, agent, ""),
+        key=run_key(config, prepared, entrant.name),
         agent=agent,
         seed=seed,
         data=prepared.data_sha256,

@@ -152,7 +152,7 @@ def _dimensions(config: TuneConfig) -> list[Dimension]:
     wanted: list[tuple[str, str]] = []
     if agent in _HEARD_BY_THE_ARBITER and config.criterion not in FORECAST_CRITERIA:
         wanted.append(("threshold", "arbiter.confidence_threshold"))
-    if agent in NETWORKS and has_window():
+    if agent in NETWORKS:
         wanted.append(("window", "window_bars"))
     rate = {"logistic": "logistic.penalty", "ppo": "rl.learning_rate"}.get(agent, f"{agent}.learning_rate")
     wanted.append((rates.get(agent, "network_rate"), rate))
@@ -168,11 +168,6 @@ def _dimensions(config: TuneConfig) -> list[Dimension]:
             whole = name == "window"
             found.append(Dimension(option=option, low=low, high=high, log=name in _LOGARITHMIC, whole=whole))
     return found
-
-
-def has_window() -> bool:
-    """Whether a run can be told how many bars its networks look at."""
-    return any(each.name == "window_bars" for each in fields(RunConfig))
 
 
 def with_values(config: RunConfig, values: dict[str, Any]) -> RunConfig:

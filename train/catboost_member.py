@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -68,7 +69,7 @@ def _parameters(config: CatBoostConfig, seed: int) -> dict[str, Any]:
         "od_type": "Iter",
         "od_wait": config.early_stopping,
         "random_seed": seed,
-        "thread_count": config.n_jobs or -1,
+        "thread_count": config.n_jobs or int(os.environ.get("OMP_NUM_THREADS", "-1")),
         "allow_writing_files": False,
         "logging_level": "Silent",
         # Ordered boosting, the alternative, guards small data against target leakage of categories, which

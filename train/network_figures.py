@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from quantum_trader.agents.network import NetworkOutput
+from quantum_trader.envs.windows import WINDOW
 from quantum_trader.train.network_loss import Targets
 
 Floats32 = NDArray[np.float32]
@@ -67,9 +68,14 @@ class Explained:
 
 
 class Seen:
-    """Gathers what a pass over validation rows says; of [B, 60, 14] weights only means are kept."""
+    """Gathers what a pass over validation rows says; of [B, 60, 14] weights only means are kept.
 
-    def __init__(self) -> None:
+    Args:
+        bars_seen: newest bars that the network looks at.
+    """
+
+    def __init__(self, bars_seen: int = WINDOW) -> None:
+        self._bars_seen = bars_seen
         self._probabilities: list[Floats32] = []
         self._labels: list[NDArray[np.int64]] = []
         self._importances: list[Floats32] = []
@@ -85,7 +91,8 @@ class Seen:
         self._labels.append(targets.action.cpu().numpy())
         self._attention = _added(self._attention, output.attention)
         if output.importances is not None:
-            self._importances.append(output.importances.float().mean(dim=1).cpu().numpy())
+            newest = output.importances[:, -self._bars_seen :]
+            self._importances.append(newest.float().mean(dim=1).cpu().numpy())
             self._by_bar = _added(self._by_bar, output.importances)
 
     def explained(self) -> Explained:

@@ -232,7 +232,7 @@ class NetworkTrainer(Generic[AnyNetwork]):
 
         The processes take whole batches in turn, so that the sums are those of a single process.
         """
-        tally, seen = Tally(self.device), Seen()
+        tally, seen = Tally(self.device), Seen(self.average.model.config.bars_seen)
         count, group = len(self._validation), self._group
         with torch.inference_mode(), self._explained():
             for turn in range(0, count, _VALIDATION_BATCH * group.size):

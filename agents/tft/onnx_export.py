@@ -21,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from quantum_trader.agents.calibration import Calibration
 from quantum_trader.agents.folder import software_version
+from quantum_trader.agents.network import mean_importances
 from quantum_trader.agents.network_agent import NetworkAgent
 from quantum_trader.agents.signals import ModelInputs
 from quantum_trader.agents.tft.onnx_compare import (
@@ -104,7 +105,9 @@ class AnswerGraph(nn.Module):
             found.quantiles * unit.unsqueeze(-1),
             found.attention,
         )
-        return answers if found.importances is None else (*answers, found.importances.mean(dim=1))
+        if found.importances is None:
+            return answers
+        return (*answers, mean_importances(found.importances, self.network.config))
 
 
 def export_onnx(

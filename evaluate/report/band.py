@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantum_trader.evaluate import trading_metrics
-from quantum_trader.evaluate.bootstrap import BootstrapConfig, stationary_blocks
+from quantum_trader.evaluate.bootstrap import BootstrapConfig, stationary_blocks, tail_share
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -41,7 +41,7 @@ def equity_band(
 ) -> EquityBand:
     """The curve plus the spread of resampled curves around the straight line that they have in common.
 
-    At its end the band is the percentile interval of the total return with the same `config`.
+    At its end the band is the interval of the total return with the same `config`.
 
     Args:
         name: the agent.
@@ -54,13 +54,14 @@ def equity_band(
     at = np.unique(np.linspace(0, len(growth), min(points, len(growth) + 1)).round().astype(np.int64))
     total = np.concatenate([[0.0], np.cumsum(growth)])
     paths = resampled_paths(growth, at, config)
-    tails = [(1 - config.level) / 2, (1 + config.level) / 2]
-    low, high = np.quantile(paths - at * growth.mean(), tails, axis=0)
+    tail = tail_share(len(growth), config.block_bars, config.level)
+    around = np.exp(total[at] + paths - at * growth.mean())
+    low, high = np.quantile(around, [tail, 1 - tail], axis=0)
     return EquityBand(
         name=name,
         timestamps=np.asarray(timestamps)[at],
-        low=np.exp(total[at] + low),
-        high=np.exp(total[at] + high),
+        low=low,
+        high=high,
         level=config.level,
     )
 

@@ -127,7 +127,14 @@ class _Child:
         # Not multiprocessing: its spawned processes run the caller's `__main__` again, and daemonic workers
         # may not start any.
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _START, json.dumps(sys.path), folder, str(os.getpid())],
+            [
+                sys.executable,
+                "-c",
+                _START,
+                json.dumps([str(place) for place in sys.path]),
+                folder,
+                str(os.getpid()),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

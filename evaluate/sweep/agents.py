@@ -20,14 +20,14 @@ NEEDS: dict[str, tuple[str, ...]] = {
 }
 """Name -> the agents whose models it uses."""
 
-_NETWORK = ("tft", "preset")
+_NETWORK = ("tft", "preset", "window_bars")
 
 SETTINGS: dict[str, tuple[str, ...]] = {
     "xgboost": ("xgboost",),
     "ensemble": ("ensemble",),
     "logistic": ("logistic",),
     "tft": _NETWORK,
-    "bilstm": ("bilstm", "preset"),
+    "bilstm": ("bilstm", "preset", "window_bars"),
     **dict.fromkeys(_POLICIES, ("rl", *_NETWORK)),
     "arbiter": ("arbiter", "rl", "xgboost", *_NETWORK),
 }

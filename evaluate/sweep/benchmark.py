@@ -153,7 +153,7 @@ def _write(config: BenchmarkConfig, judged: Sequence[JudgedTask], seconds: float
     page = config.folder / "leaderboard.html"
     write_text(page, leaderboard_page(config.name, boards, seconds))
     summary = "\n".join(
-        f"{board.name}\n" + "\n".join(f"- {sentence}" for sentence in findings(board.judgement))
+        f"{board.name}\n" + "\n".join(f"- {sentence}" for sentence in findings(board.judgement, board.checks))
         for board in boards
     )
     return BenchmarkResult(

@@ -9,6 +9,7 @@ from typing import Any
 from quantum_trader.envs.config import to_plain
 from quantum_trader.envs.features import FEATURE_SET_VERSION
 from quantum_trader.envs.files import json_sha256
+from quantum_trader.evaluate.ledger import trial_hash
 from quantum_trader.evaluate.run_config import RunConfig
 from quantum_trader.evaluate.sweep.agents import SETTINGS, is_built_in
 
@@ -65,6 +66,5 @@ def job_key(run: RunConfig, agent: str, data: str, needs: tuple[str, ...], sourc
 def trial_key(run: RunConfig, agent: str, source: str) -> str:
     """The hash of what counts as one configuration tried: everything but data, dates and seed."""
     settings = SETTINGS[agent] if is_built_in(agent) else ()
-    names = ("labels", "weights", *settings)
-    ingredients = {name: to_plain(getattr(run, name)) for name in names}
-    return json_sha256(ingredients | {"agent": agent, "source": source})
+    ingredients = {name: to_plain(getattr(run, name)) for name in ("labels", "weights", *settings)}
+    return trial_hash(ingredients | {"agent": agent, "source": source})

@@ -57,7 +57,7 @@ def _task(board: TaskBoard) -> str:
         f"{board.folds} folds, {text.minute(judged.start_ms)} to {text.minute(judged.end_ms)} UTC, "
         f"{len(judged.symbols)} symbol(s). {_CLAIMS[board.claim]}"
     )
-    found = "".join(paragraph(sentence) for sentence in findings(judged))
+    found = "".join(paragraph(sentence) for sentence in findings(judged, board.checks))
     asked = [check for check in board.checks if check.passed is not None]
     passed = sum(bool(check.passed) for check in asked)
     checks = [("mechanical checks passed", f"{passed} of {len(asked)}")] if asked else []

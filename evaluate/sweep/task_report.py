@@ -12,11 +12,11 @@ import numpy as np
 from quantum_trader.envs.config import to_plain
 from quantum_trader.envs.files import json_sha256, write_json
 from quantum_trader.envs.market import Market
-from quantum_trader.evaluate.bench import BenchConfig, TrialSpread
+from quantum_trader.evaluate.bench import BenchConfig
 from quantum_trader.evaluate.bootstrap import BootstrapConfig
 from quantum_trader.evaluate.checks.run_checks import run_checks
 from quantum_trader.evaluate.combinatorial import LightAgent, run_combinatorial
-from quantum_trader.evaluate.ledger import Ledger, sharpe_spread
+from quantum_trader.evaluate.ledger import Ledger, sharpe_ratios
 from quantum_trader.evaluate.records import CheckResult, Trial, to_json, write_metrics
 from quantum_trader.evaluate.report.assemble import assemble, split_summary
 from quantum_trader.evaluate.report.data import PathSharpes
@@ -54,13 +54,13 @@ def judge_task(config: BenchmarkConfig, task: Task, jobs: Sequence[Job], say: Sa
     say(f"{task.name}: judging")
     markets = markets_of(task.market)
     trials = Ledger(config.out).trials(fold_data(jobs[0].run).data_sha256)
-    count, variance = sharpe_spread(trials)
+    keys = {job.key for job in jobs}
     found = collect(
         jobs,
         BenchConfig(
             bootstrap=BootstrapConfig(draws=config.bootstrap_draws),
             coin_flips=config.coin_flips,
-            trials=TrialSpread(count=count, variance=variance),
+            tried=sharpe_ratios(trial for trial in trials if trial.key not in keys),
             seed=config.seed,
         ),
     )

@@ -7,6 +7,7 @@ import logging
 import math
 import multiprocessing
 import subprocess
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,19 @@ from quantum_trader.evaluate.ledger import (
     bar_figures,
     code_version,
     locked_file,
-    sharpe_spread,
+    sharpe_ratios,
     trial_hash,
 )
 from quantum_trader.evaluate.records import Trial
 from quantum_trader.evaluate.run_config import RunConfig
 from quantum_trader.train.data_config import LabelConfig, SplitConfig
 from quantum_trader.train.network_config import NetworkTrainConfig
+
+
+def _spread(lines: Iterable[Trial]) -> tuple[int, float]:
+    """Number of trials and variance of their Sharpe ratios."""
+    found = sharpe_ratios(lines)
+    return len(found), float(np.var(found, ddof=1)) if len(found) > 1 else 0.0
 
 
 def trial(key: str = "k", **changes: Any) -> Trial:
@@ -170,7 +177,7 @@ def test_folds_join_to_the_ratio_of_all_bars() -> None:
     first = [rng.normal(0.001, 0.01, 50), rng.normal(-0.002, 0.03, 170), np.zeros(30)]
     second = [rng.normal(0.002, 0.02, 90)]
     lines = folds_of(first, trial="one") + folds_of(second, trial="two")
-    count, variance = sharpe_spread(lines)
+    count, variance = _spread(lines)
     whole = [np.concatenate(first), second[0]]
     ratios = [part.mean() / part.std(ddof=1) for part in whole]
     assert count == 2
@@ -187,11 +194,11 @@ def test_trials_are_counted_by_configuration_agent_and_seed() -> None:
         for seed in range(3)
         for line in folds_of([rng.normal(0, 0.01, 20)] * 2, trial=name, agent=agent, seed=seed)
     ]
-    count, variance = sharpe_spread(lines)
+    count, variance = _spread(lines)
     assert count == 12
-    assert sharpe_spread([replace(line, sharpe=0.5) for line in lines] + lines) == (count, variance)
-    assert sharpe_spread([]) == (0, 0.0)
-    assert sharpe_spread(lines[:2]) == (1, 0.0)
+    assert _spread([replace(line, sharpe=0.5) for line in lines] + lines) == (count, variance)
+    assert _spread([]) == (0, 0.0)
+    assert _spread(lines[:2]) == (1, 0.0)
 
 
 def test_what_never_moved_or_failed_counts_as_nothing_gained() -> None:
@@ -199,7 +206,7 @@ def test_what_never_moved_or_failed_counts_as_nothing_gained() -> None:
     still = trial("still", trial="still", mean_log_return=0.0, sharpe=math.nan)
     failed = trial("failed", trial="failed", bars=0, mean_log_return=math.nan, sharpe=math.nan)
     good = trial("good", trial="good", mean_log_return=0.001, sharpe=0.3)
-    count, variance = sharpe_spread([still, failed, good])
+    count, variance = _spread([still, failed, good])
     assert count == 3
     assert variance == pytest.approx(np.var([0.0, 0.0, 0.3], ddof=1))
 

@@ -195,11 +195,6 @@ class RLConfig:
 
     def discount(self, step_ms: int) -> float:
         """Discount per bar for bars of `step_ms` milliseconds."""
-        in_logs = self.env.reward in ("log_equity", "drawdown_penalised")
-        found = f"{self.risk_aversion:g} with env.reward {self.env.reward}"
-        _require(
-            in_logs or self.risk_aversion == 0, "risk_aversion", "0 for rewards that are no log return", found
-        )
         if self.gamma is not None:
             return self.gamma
         bars = self.horizon_hours * _HOUR_MS / step_ms

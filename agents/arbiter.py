@@ -1,4 +1,4 @@
-"""The Arbiter: calibrated TFT and PPO pooled, gated, with XGBoost behind them and HOLD behind that."""
+"""The Arbiter: calibrated members pooled, gated, with XGBoost behind them and HOLD behind that."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from quantum_trader.agents.arbiter_settings import ArbiterSettings, GateSettings
 from quantum_trader.agents.decision import Decision, Decisions
 from quantum_trader.agents.history import BarLike, LiveHistories
 from quantum_trader.agents.opinion import Opinion, settle, silent
-from quantum_trader.agents.pool import log_opinion_pool
+from quantum_trader.agents.pool import log_opinion_pool, pooled
 from quantum_trader.agents.signals import Agent, ModelInputs, Signals
 from quantum_trader.envs.actions import Action
 from quantum_trader.envs.bars import Bars
@@ -46,11 +46,13 @@ class _Primary:
 class Arbiter:
     """Combines the agents' signals into one decision per symbol, and never raises for a model's fault.
 
-    The TFT's and PPO's calibrated probabilities are pooled (`log_opinion_pool`), one encoder pass serving
-    both. If P(HOLD) reaches the hold threshold, or the directional confidence stays below the confidence
-    threshold, the decision is HOLD; else the likelier direction. Where the TFT is missing, fails, is too
-    slow, answers NaN, or is outside its training distribution, XGBoost decides by its own gate; where
-    XGBoost fails too the decision is HOLD. Every decision says who decided and why.
+    The calibrated probabilities of TFT, XGBoost and PPO are pooled (`log_opinion_pool`), one encoder pass
+    serving TFT and PPO: networks and trees err differently, so that together they know more. If P(HOLD)
+    reaches the hold threshold, or the directional confidence stays below the confidence threshold, the
+    decision is HOLD; else the likelier direction. Where another member of the pool is missing or fails, the
+    TFT decides alone. Where the TFT is missing, fails, is too slow, answers NaN, or is outside its training
+    distribution, XGBoost decides by its own gate; where XGBoost fails too the decision is HOLD. Every
+    decision says who decided and why.
 
     Args:
         tft, ppo, fallback: the members; None where missing.
@@ -91,7 +93,9 @@ class Arbiter:
         """The gate of the source that decides while nothing fails."""
         if self.tft is None:
             return self.settings.fallback
-        return self.settings.tft_alone if self.ppo is None else self.settings.primary
+        present = {"tft": self.tft, "ppo": self.ppo, "xgboost": self.fallback}
+        whole = all(present[name] is not None for name in self.settings.pool)
+        return self.settings.primary if whole else self.settings.tft_alone
 
     def add_to_history(self, symbol: str, bars: BarLike | Iterable[BarLike] | pd.DataFrame | Bars) -> int:
         """Append bars without deciding; see `LiveHistories.extend`."""
@@ -177,15 +181,29 @@ class Arbiter:
             failure=failure,
         )
         alone = replace(alone, probabilities=alone.without(strange))
-        votes = {"tft": signals.probabilities}
-        policy = self._ask_policy(inputs, encoded, self.tft)
-        if policy is None:
+        found = {
+            "tft": signals.probabilities,
+            "ppo": self._ask_policy(inputs, encoded, self.tft),
+            "xgboost": self._ask_trees(inputs) if "xgboost" in settings.pool else None,
+        }
+        votes = {name: vote for name, vote in found.items() if vote is not None}
+        if any(name not in votes for name in settings.pool):
             return _Primary(opinions=(alone,), votes=votes, explanation=signals)
-        weights = (settings.tft_weight, settings.ppo_weight)
-        pooled = log_opinion_pool((signals.probabilities, policy), weights, settings.primary.bias)
-        both = Opinion(source="tft+ppo", probabilities=pooled, gate=settings.primary)
-        both = replace(both, probabilities=both.without(strange))
-        return _Primary(opinions=(both, alone), votes=votes | {"ppo": policy}, explanation=signals)
+        together = Opinion(
+            source="+".join(settings.pool), probabilities=pooled(votes, settings), gate=settings.primary
+        )
+        together = replace(together, probabilities=together.without(strange))
+        return _Primary(opinions=(together, alone), votes=votes, explanation=signals)
+
+    def _ask_trees(self, inputs: ModelInputs) -> Floats32 | None:
+        """XGBoost as a member of the pool; None where it is missing or fails."""
+        if self.fallback is None:
+            return None
+        try:
+            return self.fallback.signals(inputs).probabilities
+        except Exception:
+            _log.exception("XGBoost failed; the TFT decides without it")
+            return None
 
     def _ask_policy(self, inputs: ModelInputs, encoded: Encoded, by: TFTAgent) -> Floats32 | None:
         if self.ppo is None:

@@ -25,14 +25,18 @@ class GateSettings:
 class ArbiterSettings:
     """How members are combined, gated and doubted."""
 
-    tft_weight: float = 1.0
-    """Exponent of the TFT's probabilities in the pool; 0 silences it."""
+    pool: tuple[str, ...] = ("tft", "ppo")
+    """Members that are pooled, and that `primary` was fitted for: "tft", "ppo", "xgboost"."""
+    trees_share: float = 0.0
+    """Exponent of XGBoost's probabilities in the forecast, the TFT's being 1 less that; 0 leaves it out."""
+    forecast_weight: float = 1.0
+    """Exponent of the forecast, TFT and XGBoost together, in the pool; 0 silences it."""
     ppo_weight: float = 0.0
     """Exponent of the PPO policy's probabilities in the pool; 0 silences it."""
     primary: GateSettings = GateSettings()
-    """Gate of the pooled TFT and PPO probabilities."""
+    """Gate of the pooled probabilities."""
     tft_alone: GateSettings = GateSettings()
-    """Gate of the TFT where the PPO policy is missing or fails."""
+    """Gate of the TFT where another member of the pool is missing or fails."""
     fallback: GateSettings = GateSettings()
     """Gate of XGBoost when it has to answer alone."""
     latency_budget_ms: float = 250.0

@@ -36,7 +36,7 @@ class Decision:
     hold_probability: float
     """P(HOLD); 1 where no model answered."""
     source: str
-    """Who decided: "tft+ppo", "tft", "xgboost" or "none"."""
+    """Who decided: the pool, e.g. "tft+ppo+xgboost", else "tft", "xgboost" or "none"."""
     reason: str
     """Why, in words."""
     timestamp: int | None = None

@@ -11,6 +11,7 @@ from quantum_trader.envs.features import FEATURE_SET_VERSION
 from quantum_trader.envs.files import json_sha256
 from quantum_trader.envs.windows import gap_report
 from quantum_trader.evaluate.report.data import DetailGroup
+from quantum_trader.evaluate.report.format import listing
 from quantum_trader.evaluate.run_config import RunConfig
 from quantum_trader.evaluate.run_stages import Stages
 from quantum_trader.train.prepared import Prepared
@@ -41,7 +42,9 @@ def notes(prepared: Prepared, arbiter: Arbiter | None) -> tuple[str, ...]:
     if arbiter is not None:
         settings, gate = arbiter.settings, arbiter.usual_gate
         found.append(
-            f"Arbiter: pool weights TFT {settings.tft_weight:.2f}, PPO {settings.ppo_weight:.2f}; "
+            f"Arbiter: pools {listing(list(settings.pool))}, XGBoost's share of the forecast "
+            f"{settings.trees_share:.2f}, weight of the forecast {settings.forecast_weight:.2f}, of PPO "
+            f"{settings.ppo_weight:.2f}; "
             f"HOLD from P(HOLD) {gate.hold_threshold:.3f}; confidence threshold "
             f"{gate.confidence_threshold:.3f} ({gate.rule})."
         )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from quantum_trader.agents.arbiter_settings import ArbiterSettings, GateSettings
 from quantum_trader.agents.calibration import fit_hold_threshold
-from quantum_trader.agents.pool import SMALLEST_PROBABILITY, log_opinion_pool
+from quantum_trader.agents.pool import SMALLEST_PROBABILITY, forecast, log_opinion_pool, pooled
 from quantum_trader.agents.signals import Signals
 from quantum_trader.envs.actions import Action
 from quantum_trader.train.arbiter_config import ArbiterConfig
@@ -41,28 +41,48 @@ def fit_arbiter(
         barrier_atr, horizon_bars: of the labels; trades of the gate leave by them.
         config: shares, coverage and limits.
     """
-    weights, bias = (1.0, 0.0), (0.0, 0.0, 0.0)
-    if tft is not None and ppo is not None:
-        weights, bias = fit_pool(tft, ppo, validation.action)
-
-    def gate(members: Sequence[Floats32 | None], weights: Sequence[float], bias: Bias) -> GateSettings:
-        known = [member for member in members if member is not None]
-        if len(known) < len(members):
-            return GateSettings(rule="not fitted: the models are missing")
-        bias = fit_lean(log_opinion_pool(known, weights, bias), bias, config.minimum_direction_share)
-        probabilities = log_opinion_pool(known, weights, bias)
-        return replace(fit_gate(validation, probabilities, barrier_atr, horizon_bars, config), bias=bias)
-
+    votes = {
+        name: vote
+        for name, vote in (("tft", tft), ("ppo", ppo), ("xgboost", fallback if config.trees_share else None))
+        if vote is not None
+    }
     unbiased = (0.0, 0.0, 0.0)
-    return ArbiterSettings(
-        tft_weight=weights[0],
-        ppo_weight=weights[1],
-        primary=gate((tft, ppo), weights, bias),
-        tft_alone=gate((tft,), (1.0,), unbiased),
-        fallback=gate((fallback,), (1.0,), unbiased),
+    alone = _gate(validation, tft, unbiased, barrier_atr, horizon_bars, config)
+    settings = ArbiterSettings(
+        pool=tuple(votes) if tft is not None else ("tft",),
+        trees_share=config.trees_share if tft is not None and "xgboost" in votes else 0.0,
+        primary=alone,
+        tft_alone=alone,
+        fallback=_gate(validation, fallback, unbiased, barrier_atr, horizon_bars, config),
         latency_budget_ms=config.latency_budget_ms,
         clipped_share_limit=config.clipped_share_limit,
     )
+    if tft is None or len(votes) == 1:
+        return settings
+    bias = unbiased
+    if ppo is not None:
+        (first, second), bias = fit_pool([forecast(votes, config.trees_share), ppo], validation.action)
+        settings = replace(settings, forecast_weight=first, ppo_weight=second)
+    together = pooled(votes, replace(settings, primary=GateSettings(bias=bias)))
+    return replace(settings, primary=_gate(validation, together, bias, barrier_atr, horizon_bars, config))
+
+
+def _gate(
+    validation: PooledDataset,
+    probabilities: Floats32 | None,
+    bias: Bias,
+    barrier_atr: float,
+    horizon_bars: int,
+    config: ArbiterConfig,
+) -> GateSettings:
+    """The gate of a source whose probabilities hold `bias` already; a lean is added to it."""
+    if probabilities is None:
+        return GateSettings(rule="not fitted: the models are missing")
+    leaning = fit_lean(probabilities, bias, config.minimum_direction_share)
+    added = tuple(new - old for new, old in zip(leaning, bias, strict=True))
+    moved = log_opinion_pool([probabilities], (1.0,), added)
+    gate = fit_gate(validation, moved, barrier_atr, horizon_bars, config)
+    return replace(gate, bias=leaning)
 
 
 def fit_lean(probabilities: Floats32, bias: Bias, minimum_share: float) -> Bias:
@@ -86,36 +106,35 @@ def fit_lean(probabilities: Floats32, bias: Bias, minimum_share: float) -> Bias:
     return bias[0], bias[1] - shift / 2.0, bias[2] + shift / 2.0
 
 
-def fit_pool(
-    tft: Floats32, ppo: Floats32, labels: Labels
-) -> tuple[tuple[float, float], tuple[float, float, float]]:
+def fit_pool(members: Sequence[Floats32], labels: Labels) -> tuple[tuple[float, ...], Bias]:
     """Weights >= 0 and class bias of the log-opinion pool with the least log-loss on the labels.
 
     The bias turns the policy's action preferences, which are no forecasts of the label, into something that
     can be pooled with one. The problem is convex: a multinomial logistic regression with tied coefficients.
 
     Args:
-        tft, ppo: float32 [N, 3].
+        members: K of them, float32 [N, 3].
         labels: int8 [N], `Action` values.
     """
     from scipy.optimize import minimize
 
-    members = np.stack([np.log(np.clip(p.astype(np.float64), SMALLEST_PROBABILITY, 1.0)) for p in (tft, ppo)])
+    count = len(members)
+    logs = np.stack([np.log(np.clip(p.astype(np.float64), SMALLEST_PROBABILITY, 1.0)) for p in members])
     target = np.eye(3)[labels]
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
-        weights, bias = parameters[:2], np.concatenate([[0.0], parameters[2:]])
-        logits = np.tensordot(weights, members, axes=1) + bias
+        weights, bias = parameters[:count], np.concatenate([[0.0], parameters[count:]])
+        logits = np.tensordot(weights, logs, axes=1) + bias
         logits -= logits.max(axis=1, keepdims=True)
         log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
         residual = (np.exp(log_p) - target) / len(target)
-        slope = np.concatenate([(members * residual).sum(axis=(1, 2)), residual.sum(axis=0)[1:]])
+        slope = np.concatenate([(logs * residual).sum(axis=(1, 2)), residual.sum(axis=0)[1:]])
         return float(-(log_p * target).sum() / len(target)), slope
 
-    start = np.array([1.0, 0.0, 0.0, 0.0])
-    bounds = [(0.0, None), (0.0, None), (None, None), (None, None)]
+    start = np.array([1.0, *[0.0] * (count + 1)])
+    bounds = [(0.0, None)] * count + [(None, None)] * 2
     best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
-    return (float(best[0]), float(best[1])), (0.0, float(best[2]), float(best[3]))
+    return tuple(float(weight) for weight in best[:count]), (0.0, float(best[count]), float(best[count + 1]))
 
 
 def fit_gate(

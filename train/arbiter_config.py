@@ -18,6 +18,9 @@ class ArbiterConfig:
     confidence_threshold: float | None = None
     """Directional confidence below which the answer is HOLD; None ("auto") chooses it on validation rows: the
     one with the highest net profit per trade among those whose interval lies above zero, else 0.5."""
+    trees_share: float = 0.5
+    """Weight of XGBoost in what it and the TFT forecast together, from 0 to 1; 0 leaves it the fallback.
+    Equal by default: weights fitted on one half of validation did worse than that on the other."""
     minimum_coverage: float = 0.10
     """Smallest share of rows that an automatic gate may leave tradable: it can never become all-HOLD."""
     candidates: int = 8
@@ -42,6 +45,8 @@ class ArbiterConfig:
         threshold = self.confidence_threshold
         if threshold is not None and not 0 <= threshold <= 1:
             raise ConfigError(f"confidence_threshold: expected a number from 0 to 1, found {threshold}.")
+        if not 0 <= self.trees_share <= 1:
+            raise ConfigError(f"trees_share: expected a share from 0 to 1, found {self.trees_share}.")
         if not 0 < self.minimum_coverage < 1:
             found = self.minimum_coverage
             raise ConfigError(f"minimum_coverage: expected a share between 0 and 1, found {found}.")

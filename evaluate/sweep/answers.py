@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,6 +126,18 @@ def read_outcome(folder: Path) -> JobOutcome | None:
         return None
 
 
+def read_finished(folder: Path) -> JobOutcome | None:
+    """How a job went; None where it is to be done (again), because it failed or its answers are damaged."""
+    found = read_outcome(folder)
+    if found is None or found.status == "failed":
+        return None
+    try:
+        read_answers(folder, found.kind)
+    except ModelFolderError:
+        return None
+    return found
+
+
 def read_answers(folder: Path, kind: Kind) -> Answers:
     """A finished job's answers.
 
@@ -137,7 +151,7 @@ def read_answers(folder: Path, kind: Kind) -> Answers:
                 for number in range(sum(name.startswith("decisions_") for name in arrays.files))
             )
             per_row = {name: arrays[name] for name in _PER_ROW if name in arrays.files}
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         raise ModelFolderError(
             f"{folder / ARRAYS} cannot be read ({error}): remove its folder and start the benchmark again."
         ) from error

@@ -18,18 +18,20 @@ from quantum_trader.evaluate.ledger import Ledger
 from quantum_trader.evaluate.records import to_json
 from quantum_trader.evaluate.report.summary import findings
 from quantum_trader.evaluate.run_stages import Say
+from quantum_trader.evaluate.suite.contestant import ContestantError
 from quantum_trader.evaluate.suite.registry import find_contestant
 from quantum_trader.evaluate.suite.tasks import Task, suite
-from quantum_trader.evaluate.sweep.agents import is_built_in
-from quantum_trader.evaluate.sweep.answers import JobOutcome, read_outcome, write_outcome
+from quantum_trader.evaluate.sweep.agents import NEEDS, is_built_in, with_needs
+from quantum_trader.evaluate.sweep.answers import JobOutcome, read_finished, write_outcome
 from quantum_trader.evaluate.sweep.backends import run_graph
 from quantum_trader.evaluate.sweep.benchmark_config import BenchmarkConfig
+from quantum_trader.evaluate.sweep.collect import entrant_name
 from quantum_trader.evaluate.sweep.errors import SweepError
 from quantum_trader.evaluate.sweep.job import Job
 from quantum_trader.evaluate.sweep.leaderboard import LeaderboardRow, flat
 from quantum_trader.evaluate.sweep.leaderboard_page import TaskBoard, leaderboard_page
 from quantum_trader.evaluate.sweep.plan import plan_jobs
-from quantum_trader.evaluate.sweep.run_job import markets_of, run_job
+from quantum_trader.evaluate.sweep.run_job import forget_data, markets_of, run_job
 from quantum_trader.evaluate.sweep.task_report import JudgedTask, judge_task
 
 
@@ -48,16 +50,19 @@ def run_benchmark(config: BenchmarkConfig, say: Say) -> BenchmarkResult:
     """Run every job that is not finished yet, then judge and rank.
 
     Raises:
-        ConfigError: an unknown suite or agent, or nothing to run on.
+        ConfigError: an unknown suite or agent, two agents of one name, or nothing to run on.
+        SweepError: no job could be run.
     """
     started = time.perf_counter()
     tasks = chosen_tasks(config)
-    for agent in config.agents:
-        if not is_built_in(agent):
-            find_contestant(agent)  # a typo is found before hours of fitting, not after
+    _check_agents(config.agents)
     write_json(config.folder / "config.json", to_plain(config))
+    forget_data()
     plans = {task.name: plan_jobs(config, task, markets_of(task.market)) for task in tasks}
-    _run_jobs(config, [job for jobs in plans.values() for job in jobs], say)
+    jobs = [job for plan in plans.values() for job in plan]
+    for run in {job.run.folder: job.run for job in jobs}.values():
+        write_json(run.folder / "config.json", to_plain(run))
+    _run_jobs(config, jobs, say)
     judged = [judge_task(config, task, plans[task.name], say) for task in tasks]
     return _write(config, judged, time.perf_counter() - started)
 
@@ -72,21 +77,37 @@ def chosen_tasks(config: BenchmarkConfig) -> tuple[Task, ...]:
     name = config.suite if config.suite is not None else ("none" if own else "standard")
     tasks = suite(name)
     if own:
-        tasks = (*tasks, Task(name="data", title=f"data: {own}", market=config.market, claim="open"))
+        tasks = (*tasks, Task(name="data", title=f"your own bars, {own}", market=config.market, claim="open"))
     if not tasks:
         raise ConfigError("Nothing to run on: name a suite, or give --data.")
     return tasks
 
 
+def _check_agents(agents: Sequence[str]) -> None:
+    """A typo is found before hours of fitting, not after; so are names that a table could not tell apart."""
+    names: dict[str, str] = {}
+    for agent in with_needs(agents):
+        if not is_built_in(agent):
+            try:
+                find_contestant(agent)
+            except ContestantError as error:
+                raise ConfigError(f"agents: {error} Ours are {', '.join(NEEDS)}.") from error
+        other = names.setdefault(entrant_name(agent, 0), agent)
+        if other != agent:
+            raise ConfigError(f"agents: {other} and {agent} have the same name; give one class another.")
+
+
 def _run_jobs(config: BenchmarkConfig, jobs: Sequence[Job], say: Say) -> None:
     ledger = Ledger(config.out)
-    before = {job.key: read_outcome(job.folder) for job in jobs}
+    # Two tasks of the same bars share their jobs.
+    unique = {job.key: job for job in jobs}
+    before = {key: read_finished(job.folder) for key, job in unique.items()}
     # What failed is tried again: memory may have been short, a package missing.
-    todo = [job for job in jobs if (old := before[job.key]) is None or old.status == "failed"]
+    todo = [job for key, job in unique.items() if before[key] is None]
     for old in before.values():
         if old is not None and old.trial is not None:
             ledger.append(old.trial)
-    say(f"jobs: {len(jobs)}, {len(jobs) - len(todo)} of them kept from before")
+    say(f"jobs: {len(unique)}, {len(unique) - len(todo)} of them kept from before")
     done = 0
 
     def on_result(job: Job, outcome: JobOutcome) -> None:
@@ -122,6 +143,8 @@ def _run_jobs(config: BenchmarkConfig, jobs: Sequence[Job], say: Say) -> None:
             failed=lambda outcome: outcome.status == "failed",
         )
     except SweepError as error:
+        if done == 0 and len(todo) == len(unique):
+            raise
         # All other jobs are finished: their agents are judged, these are listed as failed.
         say(str(error))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from statistics import median
 from typing import Any
 
@@ -16,6 +16,19 @@ from quantum_trader.evaluate.sweep.answers import JobOutcome
 from quantum_trader.evaluate.sweep.collect import entrant_name
 
 _MEGABYTE = 2.0**20
+_NEVER = "no fold was finished"
+_OF_INTERVAL = ("", "_low", "_high")
+_ENDINGS: dict[str, tuple[str, ...]] = {
+    "Interval | None": _OF_INTERVAL,
+    "tuple[float, float] | None": ("_lowest", "_highest"),
+    "ConfidenceRow | None": (
+        "_trades",
+        *(f"_win_rate{ending}" for ending in _OF_INTERVAL),
+        "_break_even_win_rate",
+        "_total_return",
+    ),
+}
+"""Type of a field of `LeaderboardRow` -> the endings of its columns in a flat table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +44,7 @@ class LeaderboardRow:
     kind: Kind
     """Signal agents leave by barrier or time, position agents when they decide to."""
     failure: str = ""
-    """Why it is not judged; empty where it is."""
+    """Why it, or some of its seeds, is not judged; empty where all are."""
     seeds: int = 1
     """Seeds judged."""
     total_return: Interval | None = None
@@ -101,11 +114,15 @@ def leaderboard(
         if agent.role == "learner":
             learners.setdefault(agent.name.split(SEED_MARK)[0], []).append(agent)
     asked = {entrant_name(outcome.agent, 0): outcome.agent for outcome in outcomes}
-    rows = [
-        _row(task, name, seeds, edges, [item for item in outcomes if item.agent == asked.get(name)])
-        for name, seeds in learners.items()
+    own = {name: [item for item in outcomes if item.agent == agent] for name, agent in asked.items()}
+    rows = [_row(task, name, seeds, edges, own.get(name, [])) for name, seeds in learners.items()]
+    failed = [
+        LeaderboardRow(
+            task=task, agent=name, role="learner", kind="signal", seeds=0, failure=_failure(mine) or _NEVER
+        )
+        for name, mine in own.items()
+        if name not in learners
     ]
-    failed = [_failure(task, name, agent, outcomes) for name, agent in asked.items() if name not in learners]
     rivals = [
         _row(task, agent.name, [agent], edges, []) for agent in judgement.agents if agent.role != "learner"
     ]
@@ -119,17 +136,12 @@ def middle_seed(seeds: Sequence[AgentJudgement]) -> AgentJudgement:
 
 
 def flat(row: LeaderboardRow) -> dict[str, Any]:
-    """A row as columns of a table: intervals become NAME, NAME_low and NAME_high."""
+    """A row as columns of a table, the same for all rows: intervals become NAME, NAME_low and NAME_high."""
     found: dict[str, Any] = {}
-    for name, value in vars(row).items():
-        if isinstance(value, ConfidenceRow):
-            found |= {f"{name}_{key}": item for key, item in _flat_trades(value).items()}
-        elif isinstance(value, Interval):
-            found |= _flat_interval(name, value)
-        elif isinstance(value, tuple):
-            found |= {f"{name}_lowest": value[0], f"{name}_highest": value[1]}
-        else:
-            found[name] = value
+    for field in fields(row):
+        value = getattr(row, field.name)
+        names = [field.name + ending for ending in _ENDINGS.get(str(field.type), ("",))]
+        found |= dict(zip(names, [None] * len(names) if value is None else _values(value), strict=True))
     return found
 
 
@@ -145,11 +157,14 @@ def _row(
     losses = [each.signal.log_loss for each in seeds if each.signal is not None]
     returns = [each.total_return.estimate for each in seeds]
     shares = [edges[each.name] for each in seeds if each.name in edges]
+    lost = {item.seed for item in outcomes if item.status == "failed"}
+    whole = [item for item in outcomes if item.seed not in lost]
     return LeaderboardRow(
         task=task,
         agent=name,
         role=agent.role,
         kind=agent.kind,
+        failure=_failure(outcomes),
         seeds=len(seeds),
         total_return=agent.total_return,
         return_range=(min(returns), max(returns)),
@@ -171,20 +186,17 @@ def _row(
         top_10=_top(agent, 0.1),
         top_1=_top(agent, 0.01),
         edge_share=median(shares) if shares else None,
-        seconds_fit=_per_seed(outcomes, "seconds_fit"),
-        seconds_answer=_per_seed(outcomes, "seconds_answer"),
-        peak_megabytes=_peak(outcomes),
+        seconds_fit=_per_seed(whole, "seconds_fit"),
+        seconds_answer=_per_seed(whole, "seconds_answer"),
+        peak_megabytes=_peak(whole),
     )
 
 
-def _failure(task: str, name: str, agent: str, outcomes: Sequence[JobOutcome]) -> LeaderboardRow:
-    bad = [item for item in outcomes if item.agent == agent and item.status == "failed"]
-    where = f"fold {bad[0].fold}, seed {bad[0].seed}: " if bad else ""
+def _failure(outcomes: Sequence[JobOutcome]) -> str:
+    """The first thing that went wrong with an agent, and how many more did; "" where nothing did."""
+    bad = [item for item in outcomes if item.status == "failed"]
     more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
-    reason = bad[0].reason if bad else "no fold was finished"
-    return LeaderboardRow(
-        task=task, agent=name, role="learner", kind="signal", seeds=0, failure=f"{where}{reason}{more}"
-    )
+    return f"fold {bad[0].fold}, seed {bad[0].seed}: {bad[0].reason}{more}" if bad else ""
 
 
 def _rank(row: LeaderboardRow) -> float:
@@ -210,14 +222,10 @@ def _peak(outcomes: Sequence[JobOutcome]) -> float | None:
     return max(known) / _MEGABYTE if known else None
 
 
-def _flat_interval(name: str, value: Interval) -> dict[str, float]:
-    return {name: value.estimate, f"{name}_low": value.low, f"{name}_high": value.high}
-
-
-def _flat_trades(row: ConfidenceRow) -> dict[str, float]:
-    return {
-        "trades": row.trades,
-        **_flat_interval("win_rate", row.win_rate),
-        "break_even_win_rate": row.break_even_win_rate,
-        "total_return": row.total_return,
-    }
+def _values(value: Any) -> list[Any]:
+    """What stands in a row's columns of one field, in the order of `_ENDINGS`."""
+    if isinstance(value, ConfidenceRow):
+        return [value.trades, *_values(value.win_rate), value.break_even_win_rate, value.total_return]
+    if isinstance(value, Interval):
+        return [value.estimate, value.low, value.high]
+    return list(value) if isinstance(value, tuple) else [value]

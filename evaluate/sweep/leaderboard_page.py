@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from urllib.parse import quote
 
 from quantum_trader.evaluate.bootstrap import Interval
 from quantum_trader.evaluate.records import CheckResult, Judgement
 from quantum_trader.evaluate.report import format as text
-from quantum_trader.evaluate.report.html import Row, cells, definitions, document, paragraph, section, table
+from quantum_trader.evaluate.report.html import Row, cells, document, paragraph, section, table
 from quantum_trader.evaluate.report.summary import findings
 from quantum_trader.evaluate.suite.tasks import Claim
 from quantum_trader.evaluate.sweep.leaderboard import LeaderboardRow
 
+_SEEDS = "The median seed by net return; beside it lowest and highest of the seeds. "
 _CLAIMS: dict[Claim, str] = {
     "edge": "An edge is planted here, and known: who does not find it has not learnt.",
     "nobody": "Nothing can be known here: nobody may win.",
@@ -46,7 +48,8 @@ class TaskBoard:
 def leaderboard_page(name: str, boards: Sequence[TaskBoard], seconds: float) -> str:
     """The page as text."""
     body = "".join(_task(board) for board in boards)
-    took = f"{len(boards)} task(s) in {seconds / 60:.1f} minutes by the command that wrote this page."
+    tasks = ", ".join(board.name for board in boards)
+    took = f"{tasks}: {seconds / 60:.1f} minutes by the command that wrote this page."
     head = f"<header><h1>{escape(f'Leaderboard: {name}')}</h1>{paragraph(took, 'subtitle')}</header>"
     return document(f"Leaderboard: {name}", head + body)
 
@@ -54,13 +57,13 @@ def leaderboard_page(name: str, boards: Sequence[TaskBoard], seconds: float) -> 
 def _task(board: TaskBoard) -> str:
     judged = board.judgement
     when = (
-        f"{board.folds} folds, {text.minute(judged.start_ms)} to {text.minute(judged.end_ms)} UTC, "
-        f"{len(judged.symbols)} symbol(s). {_CLAIMS[board.claim]}"
+        f"{_counted(board.folds, 'fold')}, {text.minute(judged.start_ms)} to {text.minute(judged.end_ms)} "
+        f"UTC, {_counted(len(judged.symbols), 'symbol')}. {_CLAIMS[board.claim]}"
     )
     found = "".join(paragraph(sentence) for sentence in findings(judged, board.checks))
     asked = [check for check in board.checks if check.passed is not None]
     passed = sum(bool(check.passed) for check in asked)
-    checks = [("mechanical checks passed", f"{passed} of {len(asked)}")] if asked else []
+    checks = f", mechanical checks passed: {passed} of {len(asked)}" if asked else ""
     return section(
         f"{board.name}: {board.title}",
         paragraph(when),
@@ -69,8 +72,19 @@ def _task(board: TaskBoard) -> str:
         _money(board),
         _tail(board),
         _failures(board),
-        definitions("Data", [("hash", board.data[:16]), *checks]),
+        paragraph(f"Hash of the data: {board.data[:16]}{checks}.", "note"),
+        _report(board),
     )
+
+
+def _report(board: TaskBoard) -> str:
+    """Where everything about the task stands, from beside this page."""
+    target = f"tasks/{quote(board.name)}/report.html"
+    return f'<p class="note"><a href="{target}">All about {escape(board.name)}</a></p>'
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _knowledge(board: TaskBoard) -> str:
@@ -78,7 +92,7 @@ def _knowledge(board: TaskBoard) -> str:
         Row(
             cells=cells(
                 _name(row),
-                (_number(row.log_loss, 4), _range(row.log_loss_range)),
+                (_number(row.log_loss, 4), _range(row, row.log_loss_range)),
                 _share(row.log_loss_skill),
                 _share(row.direction),
                 _share(row.direction_10),
@@ -96,9 +110,9 @@ def _knowledge(board: TaskBoard) -> str:
     ]
     return table(
         "What they know.",
-        "Log-loss: median over seeds and their range. Direction: how often the likelier of BUY and SELL is "
-        "right where the label is not HOLD, over all and on the most confident tenth and hundredth. Small "
-        "figures are 95 % intervals. Seconds are of all folds of one seed.",
+        "Log-loss: median over the seeds, below it their range. Direction: how often the likelier of BUY and "
+        "SELL is right where the label is not HOLD, over all and on the most confident tenth and hundredth. "
+        "Other small figures are 95 % intervals. Seconds are of all folds of one seed.",
         (
             *("agent", "log-loss", "skill", "direction", "top 10 %", "top 1 %", "ECE", "edge found"),
             *("fit, s", "answer, s", "peak, MB"),
@@ -108,12 +122,13 @@ def _knowledge(board: TaskBoard) -> str:
 
 
 def _money(board: TaskBoard) -> str:
+    several = any(row.seeds > 1 for row in board.rows)
     rows = [
         Row(
             cells=cells(
                 _name(row),
                 _share(row.total_return),
-                _range(row.return_range, as_percent=True),
+                *([_range(row, row.return_range, as_percent=True)] if several else []),
                 _number(row.folds_positive, 0),
                 _plain(row.sharpe),
                 _number(row.deflated_sharpe, 2),
@@ -130,11 +145,12 @@ def _money(board: TaskBoard) -> str:
     ]
     return table(
         "What they earn after all costs.",
-        "The median seed by net return; beside it lowest and highest of the seeds. Deflated: probability "
+        f"{_SEEDS if several else ''}Deflated: probability "
         "that the Sharpe ratio is better than the best of all trials in the ledger would be by luck. Beats "
         "chance: share of the coin flips with the agent's own turnover that earned less.",
         (
-            *("agent", "net return", "of seeds", "folds won", "Sharpe", "deflated", "drawdown", "trades"),
+            *("agent", "net return", *(["of seeds"] if several else []), "folds won", "Sharpe", "deflated"),
+            *("drawdown", "trades"),
             *("win rate", "break-even", "beats chance"),
         ),
         rows,
@@ -168,7 +184,11 @@ def _tail(board: TaskBoard) -> str:
         "The most confident signals, traded.",
         "Only the tenth and the hundredth of all rows with the highest directional confidence. Which those "
         "are is known afterwards only: this says what the tail was worth.",
-        ("agent", *("trades", "win rate", "break-even", "net return") * 2),
+        (
+            "agent",
+            *("trades, 10 %", "win rate", "break-even", "net return"),
+            *("trades, 1 %", "win rate", "break-even", "net return"),
+        ),
         rows,
     )
 
@@ -201,8 +221,9 @@ def _plain(interval: Interval | None) -> str | tuple[str, str]:
     return text.number(interval.estimate), text.bounds(interval, digits=2, as_percent=False)
 
 
-def _range(pair: tuple[float, float] | None, *, as_percent: bool = False) -> str:
-    if pair is None:
-        return text.UNDEFINED
+def _range(row: LeaderboardRow, pair: tuple[float, float] | None, *, as_percent: bool = False) -> str:
+    """Lowest and highest of the seeds; nothing where there is one."""
+    if pair is None or row.seeds < 2:
+        return ""
     low, high = (text.percent(value) if as_percent else text.number(value, 4) for value in pair)
     return f"{low} … {high}"

@@ -70,6 +70,12 @@ def run_job(job: Job) -> JobOutcome:
     return done
 
 
+def forget_data() -> None:
+    """Read all data anew from here on: a file may have changed since the latest benchmark of this process."""
+    markets_of.cache_clear()
+    _prepared.cache_clear()
+
+
 def fold_data(run: RunConfig) -> Prepared:
     """The rows of a fold; those of the latest folds are kept in memory."""
     return _prepared(run.market, run.splits, run.labels, run.weights)
@@ -147,7 +153,8 @@ def _trial(job: Job, prepared: Prepared, answered: Answered) -> Trial:
         trial=trial_key(job.run, job.agent, job.source),
         key=job.key,
         agent=job.agent,
-        seed=job.seed,
+        # As a run with that seed would write it: seed 1 is the same trial whichever number it has here.
+        seed=job.run.seed,
         data=prepared.data_sha256,
         split="test",
         start_ms=int(portfolio.timestamps[0]),

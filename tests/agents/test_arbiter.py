@@ -17,7 +17,7 @@ from quantum_trader.envs.scaler import REFERENCE_SCALER
 from .fakes import FakeAgent, FakePPO, FakeTFT, bar, bars
 
 OPEN = GateSettings(hold_threshold=0.9, confidence_threshold=0.5)
-SETTINGS = ArbiterSettings(tft_weight=0.5, ppo_weight=0.5, primary=OPEN, tft_alone=OPEN, fallback=OPEN)
+SETTINGS = ArbiterSettings(forecast_weight=0.5, ppo_weight=0.5, primary=OPEN, tft_alone=OPEN, fallback=OPEN)
 
 
 def arbiter(tft: Any = None, ppo: Any = None, fallback: Any = None, **changes: Any) -> Arbiter:
@@ -110,6 +110,30 @@ def test_a_failing_policy_leaves_the_tft_alone() -> None:
     decisions = arbiter(FakeTFT(), FakePPO(error=RuntimeError("x")), FakeAgent()).decide_inputs(inputs(1))
     assert decisions.source == ("tft",)
     np.testing.assert_allclose(decisions.signals.probabilities[0], (0.2, 0.5, 0.3), rtol=1e-6)
+
+
+POOL = ("tft", "ppo", "xgboost")
+
+
+def test_the_trees_join_the_pool() -> None:
+    """TFT and XGBoost are pooled by the share of the trees, and all three decide together."""
+    judge = arbiter(FakeTFT((0.2, 0.5, 0.3)), FakePPO(), FakeAgent((0.5, 0.2, 0.3)))
+    judge.settings = ArbiterSettings(pool=POOL, trees_share=0.25, ppo_weight=0.0, primary=OPEN)
+    decisions = judge.decide_inputs(inputs(1))
+    expected = np.array([0.2, 0.5, 0.3]) ** 0.75 * np.array([0.5, 0.2, 0.3]) ** 0.25
+    np.testing.assert_allclose(decisions.signals.probabilities[0], expected / expected.sum(), rtol=1e-6)
+    assert decisions.source == ("tft+ppo+xgboost",)
+    assert set(decisions.votes) == set(POOL)
+
+
+def test_failing_trees_leave_the_tft_alone() -> None:
+    """A pool that misses a member is not what its gate was fitted for."""
+    judge = arbiter(FakeTFT(), FakePPO(), FakeAgent(error=RuntimeError("x")))
+    judge.settings = ArbiterSettings(pool=POOL, trees_share=0.5, primary=OPEN, tft_alone=OPEN)
+    assert judge.decide_inputs(inputs(1)).source == ("tft",)
+    judge.fallback = None
+    assert judge.decide_inputs(inputs(1)).source == ("tft",)
+    assert judge.usual_gate is judge.settings.tft_alone
 
 
 def test_the_gate_holds_below_its_confidence() -> None:

@@ -152,7 +152,7 @@ def test_the_user_story_of_a_new_symbol(finished_run: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "source"),
     [
-        ("nothing", "tft+ppo"),
+        ("nothing", "tft+ppo+xgboost"),
         ("no tft", "xgboost"),
         ("corrupt tft", "xgboost"),
         ("truncated config", "xgboost"),
@@ -229,5 +229,5 @@ def test_the_readme_program_runs_as_written(finished_run: Path, tmp_path: Path) 
     assert done.returncode == 0, done.stderr
     first, second = done.stdout.splitlines()
     assert re.fullmatch(r"equity \d+\.\d\d after \d trades, fees \d+\.\d\d", first)
-    assert re.match(r"(BUY|SELL|HOLD) 0\.\d{3} tft\+ppo - ", second)
+    assert re.match(r"(BUY|SELL|HOLD) 0\.\d{3} tft\+ppo\+xgboost - ", second)
     assert first in readme, "the README shows the program's real output"

@@ -29,7 +29,7 @@ def labels() -> np.ndarray:
 def test_a_member_without_skill_gets_no_weight(labels: np.ndarray) -> None:
     """The pool's weights follow skill, and are never negative."""
     good, blind = forecasts(labels, 1.0, 1), forecasts(labels, 0.0, 2)
-    (first, second), _ = fit_pool(good, blind, labels)
+    (first, second), _ = fit_pool([good, blind], labels)
     assert first > 0.5
     assert 0.0 <= second < 0.1
 
@@ -37,7 +37,7 @@ def test_a_member_without_skill_gets_no_weight(labels: np.ndarray) -> None:
 def test_the_pool_is_no_worse_than_either_member(labels: np.ndarray) -> None:
     """On the rows it was fitted on, the pool has at most the better member's log-loss."""
     a, b = forecasts(labels, 0.6, 3), forecasts(labels, 0.4, 4)
-    weights, bias = fit_pool(a, b, labels)
+    weights, bias = fit_pool([a, b], labels)
     pooled = log_opinion_pool((a, b), weights, bias)
     assert log_loss(pooled, labels) < min(log_loss(a, labels), log_loss(b, labels))
 
@@ -48,7 +48,7 @@ def test_the_bias_mends_a_policy_that_prefers_one_action(labels: np.ndarray) -> 
     leaning = fair * np.array([1.0, 5.0, 1.0], dtype=np.float32)
     leaning /= leaning.sum(axis=1, keepdims=True)
     blind = np.full_like(fair, 1 / 3)
-    weights, bias = fit_pool(blind, leaning, labels)
+    weights, bias = fit_pool([blind, leaning], labels)
     pooled = log_opinion_pool((blind, leaning), weights, bias)
     assert log_loss(pooled, labels) <= log_loss(fair, labels) + 1e-3
 

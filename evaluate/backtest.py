@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from quantum_trader.envs.actions import Action
 from quantum_trader.envs.backtest_kernel import Record, run_actions
 from quantum_trader.envs.env_config import EnvConfig
+from quantum_trader.envs.errors import ConfigError
 from quantum_trader.envs.market import Market
 from quantum_trader.envs.windows import WINDOW
 from quantum_trader.evaluate import trading_metrics as metrics
@@ -42,6 +43,8 @@ class BacktestConfig:
 
     def environment(self, kind: Kind) -> EnvConfig:
         """The rules for one kind of agent: only signal agents are taken out by barrier or time."""
+        if kind not in ("signal", "position"):
+            raise ConfigError(f'kind: expected "signal" or "position", found {kind!r}.')
         exits = kind == "signal"
         return EnvConfig(
             leverage=self.leverage,

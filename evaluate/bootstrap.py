@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm, t as student
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -168,6 +167,9 @@ def tail_share(rows: int, block: float, level: float) -> float:
     Returns:
         In [0, (1 - level) / 2]; half of 1 - level where there are fewer than two rows.
     """
+    # Loads slowly, and everything that only names an `Interval` would pay for it.
+    from scipy.stats import norm, t as student
+
     nominal = (1.0 - level) / 2.0
     if rows < 2:
         return nominal

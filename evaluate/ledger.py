@@ -9,6 +9,7 @@ import os
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ from quantum_trader.agents.folder import software_version
 from quantum_trader.envs.config import from_plain
 from quantum_trader.envs.files import json_sha256
 from quantum_trader.evaluate import trading_metrics as metrics
-from quantum_trader.evaluate.records import Trial, to_json
+from quantum_trader.evaluate.records import Split, Trial, to_json
 
 try:
     import fcntl
@@ -122,6 +123,40 @@ def bar_figures(equity: NDArray[np.float64]) -> BarFigures:
     returns = metrics.log_returns(equity)
     mean = float(returns.mean()) if len(returns) else math.nan
     return BarFigures(bars=len(returns), mean_log_return=mean, sharpe=metrics.sharpe(returns))
+
+
+def new_trial(
+    figures: BarFigures,
+    *,
+    trial: str,
+    key: str,
+    agent: str,
+    seed: int,
+    data: str,
+    split: Split,
+    start_ms: int,
+    end_ms: int,
+    log_loss: float | None,
+    returns: str = "",
+) -> Trial:
+    """A line as of now and of this version; arguments as the fields of `Trial`."""
+    return Trial(
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        trial=trial,
+        key=key,
+        agent=agent,
+        seed=seed,
+        data=data,
+        split=split,
+        start_ms=start_ms,
+        end_ms=end_ms,
+        bars=figures.bars,
+        mean_log_return=figures.mean_log_return,
+        sharpe=figures.sharpe,
+        log_loss=log_loss,
+        returns=returns,
+        version=code_version(),
+    )
 
 
 def sharpe_ratios(trials: Iterable[Trial]) -> tuple[float, ...]:

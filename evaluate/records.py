@@ -13,6 +13,7 @@ from quantum_trader.evaluate.bootstrap import BootstrapConfig, Interval
 
 Role = Literal["learner", "baseline"]
 Kind = Literal["signal", "position"]
+Split = Literal["validation", "test"]
 ConfidenceMeasure = Literal["directional", "three-class"]
 
 
@@ -402,7 +403,7 @@ class Trial:
     """Seed of its training."""
     data: str
     """Hash of the bars."""
-    split: Literal["validation", "test"]
+    split: Split
     """On which rows the figures were taken."""
     start_ms: int
     """Open of the first bar of these rows, UTC."""

@@ -41,9 +41,13 @@ class MarketConfig:
     """Where the bars come from and what trading them costs."""
 
     data: str = "sample"
-    """"sample" (real EURUSD, 1 h, 2017), "planted", "random-walk", "regimes", a file, a folder."""
+    """"sample" (real EURUSD, 1 h, 2017), a file, a folder, or made up: "planted", "planted-easy",
+    "planted-hard", "order", "random-walk", "regimes"."""
     symbols: str = ""
     """Symbols to read from a folder, separated by commas; empty reads all."""
+    universe: str = ""
+    """CSV with the columns symbol, start, end: when each symbol was traded, delisted ones included. Others
+    are left out; without it today's files are taken for the market, and they are its survivors."""
     contract: str = ""
     """Contract of every symbol: a preset's name or a JSON file; empty guesses from each symbol's name."""
     taker_fee: float | None = None

@@ -25,6 +25,7 @@ from quantum_trader.envs.synthetic import (
 )
 from quantum_trader.envs.windows import WINDOW
 from quantum_trader.evaluate.run_config import MarketConfig
+from quantum_trader.evaluate.universe import in_universe, read_universe
 
 PlantedKind = Literal["planted", "planted-easy", "planted-hard", "order"]
 SyntheticKind = Literal["regimes", "random-walk", "planted", "planted-easy", "planted-hard", "order"]
@@ -49,7 +50,10 @@ def load_markets(config: MarketConfig) -> list[Market]:
         DataError: the data cannot be used, or a symbol has too few bars for a single usable window.
         ConfigError: the contract is unknown.
     """
-    markets = [Market.build(bars, _contract(bars, config)) for bars in load_bars(config.data, config.symbols)]
+    found = load_bars(config.data, config.symbols)
+    if config.universe:
+        found = in_universe(found, read_universe(Path(config.universe)))
+    markets = [Market.build(bars, _contract(bars, config)) for bars in found]
     for market in markets:
         if not market.usable.any():
             raise DataError(

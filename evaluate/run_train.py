@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from quantum_trader.train.rl.fit import FittedPolicy
 
 Result = TypeVar("Result")
+Settings = TypeVar("Settings")
+AnyTabularAgent = TypeVar("AnyTabularAgent", XGBoostAgent, EnsembleAgent, LogisticAgent)
 AnyNetworkAgent = TypeVar("AnyNetworkAgent", bound="NetworkAgent[Any]")
 
 _ASK_BATCH = 4096
@@ -118,41 +120,31 @@ class Fitting:
 
     def xgboost(self) -> XGBoostAgent:
         """The trees."""
-        folder, settings = self.models / "xgboost", self.config.xgboost
-
-        def make() -> XGBoostAgent:
-            agent = fit_xgboost(self.prepared.train, self.prepared.validation, settings, self.config.seed)
-            agent.save(folder)
-            return agent
-
-        return self.stages.run(
-            "xgboost", self._ingredients(settings), load=lambda: XGBoostAgent.load(folder), make=make
-        )
-
-    def logistic(self) -> LogisticAgent:
-        """The regression."""
-        folder, settings = self.models / "logistic", self.config.logistic
-
-        def make() -> LogisticAgent:
-            agent = fit_logistic(self.prepared.train, self.prepared.validation, settings, self.config.seed)
-            agent.save(folder)
-            return agent
-
-        return self.stages.run(
-            "logistic", self._ingredients(settings), load=lambda: LogisticAgent.load(folder), make=make
-        )
+        return self._tabular(XGBoostAgent, fit_xgboost, self.config.xgboost)
 
     def ensemble(self) -> EnsembleAgent:
         """The mean of several libraries' trees."""
-        folder, settings = self.models / "ensemble", self.config.ensemble
+        return self._tabular(EnsembleAgent, fit_ensemble, self.config.ensemble)
 
-        def make() -> EnsembleAgent:
-            agent = fit_ensemble(self.prepared.train, self.prepared.validation, settings, self.config.seed)
+    def logistic(self) -> LogisticAgent:
+        """The regression."""
+        return self._tabular(LogisticAgent, fit_logistic, self.config.logistic)
+
+    def _tabular(
+        self,
+        kind: type[AnyTabularAgent],
+        fit: Callable[[PooledDataset, PooledDataset, Settings, int], AnyTabularAgent],
+        settings: Settings,
+    ) -> AnyTabularAgent:
+        folder = self.models / kind.name
+
+        def make() -> AnyTabularAgent:
+            agent = fit(self.prepared.train, self.prepared.validation, settings, self.config.seed)
             agent.save(folder)
             return agent
 
         return self.stages.run(
-            "ensemble", self._ingredients(settings), load=lambda: EnsembleAgent.load(folder), make=make
+            kind.name, self._ingredients(settings), load=lambda: kind.load(folder), make=make
         )
 
     def tft(self) -> TFTAgent:

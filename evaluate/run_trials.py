@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from quantum_trader.envs.config import to_plain
 from quantum_trader.envs.files import json_sha256
@@ -11,7 +10,7 @@ from quantum_trader.evaluate import signal_metrics
 from quantum_trader.evaluate.backtest import Portfolio
 from quantum_trader.evaluate.entrant import Entrant
 from quantum_trader.evaluate.judge import Verdict
-from quantum_trader.evaluate.ledger import bar_figures, code_version
+from quantum_trader.evaluate.ledger import bar_figures, new_trial
 from quantum_trader.evaluate.records import Trial
 from quantum_trader.evaluate.run_config import SEED_MARK, RunConfig
 from quantum_trader.evaluate.sweep.job import trial_key
@@ -50,10 +49,9 @@ def _trial(
     config: RunConfig, prepared: Prepared, verdict: Verdict, entrant: Entrant, portfolio: Portfolio
 ) -> Trial:
     agent, seed = _agent_and_seed(config, entrant.name)
-    figures = bar_figures(portfolio.equity)
     stated = entrant.probabilities
-    return Trial(
-        time=datetime.now(UTC).isoformat(timespec="seconds"),
+    return new_trial(
+        bar_figures(portfolio.equity),
         trial=trial_key(config, agent, ""),
         key=run_key(config, prepared, entrant.name),
         agent=agent,
@@ -62,10 +60,5 @@ def _trial(
         split="test",
         start_ms=int(portfolio.timestamps[0]),
         end_ms=int(portfolio.timestamps[-1]),
-        bars=figures.bars,
-        mean_log_return=figures.mean_log_return,
-        sharpe=figures.sharpe,
         log_loss=None if stated is None else signal_metrics.log_loss(verdict.rows.action, stated),
-        returns="",
-        version=code_version(),
     )

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,7 @@ import numpy as np
 from quantum_trader.envs.config import to_plain
 from quantum_trader.envs.errors import ConfigError, QuantumTraderError, TrainingError
 from quantum_trader.envs.files import json_sha256, write_json
-from quantum_trader.evaluate.ledger import Ledger, code_version, trial_hash
-from quantum_trader.evaluate.records import Trial
+from quantum_trader.evaluate.ledger import BarFigures, Ledger, new_trial, trial_hash
 from quantum_trader.evaluate.run_config import RunConfig
 from quantum_trader.evaluate.run_stages import Say
 from quantum_trader.evaluate.tune_config import NETWORKS, Dimension, TuneConfig, with_values
@@ -136,8 +134,8 @@ class _Search:
         trial = trial_hash(to_plain(run))
         decided = {"trial": trial, "agent": agent, "seed": run.seed, "data": data, "cuts": to_plain(cuts)}
         self.ledger.append(
-            Trial(
-                time=datetime.now(UTC).isoformat(timespec="seconds"),
+            new_trial(
+                found.bars if found else BarFigures(bars=0, mean_log_return=math.nan, sharpe=math.nan),
                 trial=trial,
                 key=json_sha256(decided | {"outcome": outcome}),
                 agent=agent,
@@ -146,12 +144,7 @@ class _Search:
                 split="validation",
                 start_ms=found.start_ms if found else cuts.validation_end,
                 end_ms=found.end_ms if found else cuts.test_end,
-                bars=found.bars.bars if found else 0,
-                mean_log_return=found.bars.mean_log_return if found else math.nan,
-                sharpe=found.bars.sharpe if found else math.nan,
                 log_loss=found.log_loss if found else None,
-                returns="",
-                version=code_version(),
             )
         )
 

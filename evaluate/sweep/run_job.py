@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache, partial
 
 import numpy as np
@@ -14,7 +13,7 @@ from quantum_trader.evaluate import signal_metrics, trading_metrics as metrics
 from quantum_trader.evaluate.backtest import BacktestConfig, Portfolio
 from quantum_trader.evaluate.bench import Bench, BenchConfig
 from quantum_trader.evaluate.folds import Folds, JudgedFold
-from quantum_trader.evaluate.ledger import bar_figures, code_version
+from quantum_trader.evaluate.ledger import bar_figures, new_trial
 from quantum_trader.evaluate.records import Trial
 from quantum_trader.evaluate.run_config import MarketConfig, RunConfig
 from quantum_trader.evaluate.run_data import load_markets
@@ -147,24 +146,18 @@ def _asked(ask: Ask, prepared: Prepared, seconds_fit: float | None) -> Answered:
 
 def _trial(job: Job, prepared: Prepared, answered: Answered) -> Trial:
     portfolio, stated = answered.portfolio, answered.answers.probabilities
-    figures = bar_figures(portfolio.equity)
-    return Trial(
-        time=datetime.now(UTC).isoformat(timespec="seconds"),
+    return new_trial(
+        bar_figures(portfolio.equity),
         trial=trial_key(job.run, job.agent, job.source),
         key=job.key,
         agent=job.agent,
-        # As a run with that seed would write it: seed 1 is the same trial whichever number it has here.
-        seed=job.run.seed,
+        seed=job.seed,
         data=prepared.data_sha256,
         split="test",
         start_ms=int(portfolio.timestamps[0]),
         end_ms=int(portfolio.timestamps[-1]),
-        bars=figures.bars,
-        mean_log_return=figures.mean_log_return,
-        sharpe=figures.sharpe,
         log_loss=None if stated is None else signal_metrics.log_loss(prepared.test.action, stated),
         returns="/".join((*job.folder.parts[-3:], RETURNS)),
-        version=code_version(),
     )
 
 

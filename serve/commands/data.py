@@ -86,7 +86,7 @@ class Synthetic:
 
     output: Annotated[Path, tyro.conf.Positional]
     """The file to write; its suffix, .parquet or .csv, names the format."""
-    kind: Literal["regimes", "random-walk", "planted"] = "regimes"
+    kind: Literal["regimes", "random-walk", "planted", "planted-easy", "planted-hard", "order"] = "regimes"
     """Regimes with jumps and funding; a random walk without any edge; or cues that foretell the next bars."""
     bars: int = 10_000
     """Number of bars."""

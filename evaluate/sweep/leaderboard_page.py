@@ -194,7 +194,11 @@ def _tail(board: TaskBoard) -> str:
 
 
 def _failures(board: TaskBoard) -> str:
-    return "".join(paragraph(f"{row.agent} failed: {row.failure}") for row in board.rows if row.failure)
+    return "".join(
+        paragraph(f"{row.agent}{', some seeds' if row.seeds else ''} failed: {row.failure}")
+        for row in board.rows
+        if row.failure
+    )
 
 
 def _name(row: LeaderboardRow) -> str | tuple[str, str]:

@@ -151,7 +151,8 @@ def _trial(job: Job, prepared: Prepared, answered: Answered) -> Trial:
         trial=trial_key(job.run, job.agent, job.source),
         key=job.key,
         agent=job.agent,
-        seed=job.seed,
+        # As a run with that seed would write it: which number it has here says nothing.
+        seed=job.run.seed,
         data=prepared.data_sha256,
         split="test",
         start_ms=int(portfolio.timestamps[0]),

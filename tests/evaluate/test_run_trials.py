@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from quantum_trader.evaluate import signal_metrics, trading_metrics as metrics
 from quantum_trader.evaluate.bootstrap import BootstrapConfig
 from quantum_trader.evaluate.entrant import Entrant
 from quantum_trader.evaluate.judge import JudgeConfig, Verdict, judge
+from quantum_trader.evaluate.ledger import Ledger
 from quantum_trader.evaluate.run_config import RunConfig
 from quantum_trader.evaluate.run_trials import run_key, run_trials
 from quantum_trader.train.data_config import DataConfig
@@ -81,3 +84,16 @@ def test_only_own_settings_and_what_it_builds_on_make_another_trial(prepared: Pr
     assert run_key(replace(CONFIG, seed=4), prepared, "ppo") == run_key(CONFIG, prepared, "ppo-seed1")
     assert run_key(CONFIG, replace(prepared, data_sha256="other"), "ppo") != key
     assert run_key(replace(CONFIG, name="other", coin_flips=1), prepared, "ppo") == key
+
+
+@pytest.mark.xdist_group("finished_run")
+def test_a_run_writes_its_learners_lines(finished_run: Path) -> None:
+    """`quantum-trader run` leaves one line for each agent it trained, in the ledger beside its folder."""
+    trials = Ledger(finished_run.parent).read()
+    assert sorted(trial.agent for trial in trials) == ["arbiter", "logistic", "ppo", "tft", "xgboost"]
+    plain = json.loads((finished_run / "metrics.json").read_text(encoding="utf-8"))
+    returns = {agent["name"]: agent["total_return"]["estimate"] for agent in plain["agents"]}
+    for trial in trials:
+        assert trial.split == "test"
+        total = np.expm1(trial.mean_log_return * trial.bars)
+        assert total == pytest.approx(returns[trial.agent], abs=1e-9)

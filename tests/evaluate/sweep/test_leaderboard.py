@@ -131,6 +131,16 @@ def test_a_seed_that_failed_is_not_passed_over(judged: Judgement) -> None:
     assert found["a"].failure == "fold 1, seed 3: out of memory"
     assert found["a"].seeds == 3
     assert found["a"].seconds_fit == 4.0
+    board = TaskBoard(
+        name="walk",
+        title="A walk.",
+        claim="nobody",
+        data="0",
+        folds=2,
+        judgement=judged,
+        rows=tuple(found.values()),
+    )
+    assert "a, some seeds failed: fold 1, seed 3" in leaderboard_page("mine", [board], 1.0)
 
 
 def test_all_rows_have_the_same_columns(rows: dict[str, LeaderboardRow]) -> None:

@@ -31,7 +31,7 @@ from quantum_trader.evaluate.sensitivity import sensitivity
 from quantum_trader.evaluate.signal_quality import shares, signal_quality
 from quantum_trader.evaluate.statistics.block_length import block_length
 from quantum_trader.evaluate.statistics.regimes import DirectionCalls, index_regimes, regime_rows
-from quantum_trader.evaluate.statistics.sharpe import sharpe_test
+from quantum_trader.evaluate.statistics.sharpe import sharpe_test, trial_variance
 
 Floats = NDArray[np.float64]
 
@@ -57,6 +57,18 @@ class BenchConfig:
     """Seed of the random moments."""
 
 
+def trade(entrant: Entrant, folds: Folds) -> tuple[Portfolio, list[Actions]]:
+    """An agent's accounts and its decisions on every ground."""
+    places = folds.places
+    if entrant.policy is not None:
+        actions = decide_on_grounds(entrant.policy, places, places[0].rules.environment(entrant.kind))
+    elif entrant.decisions is not None:
+        actions = list(entrant.decisions)
+    else:
+        actions = folds.spread(entrant.row_actions)
+    return trade_all(entrant.name, places, actions, entrant.kind), actions
+
+
 class Bench:
     """What all agents share while they are judged.
 
@@ -79,17 +91,6 @@ class Bench:
             [(market.bars.timestamp, market.bars.close) for market in folds.folds[-1].rows.markets]
         )
         self.yearly_bars = metrics.bars_per_year(self.market.bars.step_ms, self.market.contract.session)
-
-    def trade(self, entrant: Entrant) -> tuple[Portfolio, list[Actions]]:
-        """The agent's accounts and its decisions on every ground."""
-        places = self.folds.places
-        if entrant.policy is not None:
-            actions = decide_on_grounds(entrant.policy, places, places[0].rules.environment(entrant.kind))
-        elif entrant.decisions is not None:
-            actions = list(entrant.decisions)
-        else:
-            actions = self.folds.spread(entrant.row_actions)
-        return trade_all(entrant.name, places, actions, entrant.kind), actions
 
     def trials(self, entrants: Sequence[Entrant], portfolios: Sequence[Portfolio]) -> Floats:
         """float64 [N]: the Sharpe ratios of a bar of all that was tried, here and before."""
@@ -202,10 +203,11 @@ class Bench:
 
     def sharpe_test(self, portfolio: Portfolio, trials: Floats) -> SharpeTest | None:
         """How likely the agent's Sharpe ratio is luck."""
+        bars = metrics.returns(portfolio.equity)
         return sharpe_test(
-            metrics.returns(portfolio.equity),
+            bars,
             trials=len(trials),
-            variance=float(trials.var(ddof=1)) if len(trials) > 1 else 0.0,
+            variance=trial_variance(trials, len(bars)),
             yearly_bars=self.yearly_bars,
         )
 

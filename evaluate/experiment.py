@@ -5,18 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from quantum_trader.envs.bars import epoch_ms
 from quantum_trader.envs.config import read_config, to_plain
 from quantum_trader.envs.errors import ConfigError, DataError
 from quantum_trader.envs.files import write_json
-from quantum_trader.evaluate.backtest import BacktestConfig
+from quantum_trader.evaluate.bench import BenchConfig
 from quantum_trader.evaluate.bootstrap import BootstrapConfig
 from quantum_trader.evaluate.checks.run_checks import run_checks
 from quantum_trader.evaluate.explain import ExplainConfig, explain_rows
 from quantum_trader.evaluate.explanation import write_explanations
-from quantum_trader.evaluate.judge import JudgeConfig, judge
+from quantum_trader.evaluate.folds import judged_fold
+from quantum_trader.evaluate.judge import judge_folds
 from quantum_trader.evaluate.ledger import Ledger, sharpe_ratios
 from quantum_trader.evaluate.records import write_metrics
 from quantum_trader.evaluate.report.assemble import assemble, split_summary
@@ -154,21 +153,16 @@ def _judge_and_report(
     *,
     extra: tuple[DetailGroup, ...],
 ) -> RunResult:
-    assert prepared.labels.barrier_atr is not None
     ledger = Ledger(config.out)
     say("judging: every agent through the environment, with intervals and coin flips")
-    prior = np.bincount(prepared.train.action, minlength=3) / len(prepared.train)
-    judged = entrants(agents, test, prior, prepared.scaler)
+    fold = judged_fold(prepared, test)
+    judged = entrants(agents, test, fold.prior, prepared.scaler)
     own = {run_key(config, prepared, entrant.name) for entrant in judged}
     before = [trial for trial in ledger.trials(prepared.data_sha256) if trial.key not in own]
-    verdict = judge(
+    verdict = judge_folds(
         judged,
-        test,
-        prior,
-        JudgeConfig(
-            backtest=BacktestConfig(
-                barrier_atr=prepared.labels.barrier_atr, horizon_bars=prepared.labels.horizon_bars
-            ),
+        [fold],
+        BenchConfig(
             bootstrap=BootstrapConfig(draws=config.bootstrap_draws),
             coin_flips=config.coin_flips,
             tried=sharpe_ratios(before),

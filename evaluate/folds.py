@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from quantum_trader.evaluate import signal_metrics
 from quantum_trader.evaluate.backtest import Actions, BacktestConfig, Ground, grounds, spread
 from quantum_trader.train.dataset import PooledDataset
+from quantum_trader.train.prepared import Prepared
 
 Floats = NDArray[np.float64]
 AnyArray = TypeVar("AnyArray", bound=NDArray[Any])
@@ -29,6 +31,23 @@ class JudgedFold:
     rows: PooledDataset
     prior: Floats
     backtest: BacktestConfig
+
+
+def judged_fold(prepared: Prepared, rows: PooledDataset | None = None) -> JudgedFold:
+    """What a run's or a fold's agents are judged on.
+
+    Args:
+        prepared: its data.
+        rows: other rows than its test slice, labelled alike; None takes that.
+    """
+    assert prepared.labels.barrier_atr is not None  # `prepare` resolved it
+    return JudgedFold(
+        rows=prepared.test if rows is None else rows,
+        prior=signal_metrics.class_shares(prepared.train.action),
+        backtest=BacktestConfig(
+            barrier_atr=prepared.labels.barrier_atr, horizon_bars=prepared.labels.horizon_bars
+        ),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -12,7 +12,7 @@ from quantum_trader.envs.actions import Action
 from quantum_trader.envs.context import HORIZONS
 from quantum_trader.envs.errors import ConfigError
 from quantum_trader.evaluate.backtest import Actions, BacktestConfig, Ground, Portfolio
-from quantum_trader.evaluate.bench import Bench, BenchConfig
+from quantum_trader.evaluate.bench import Bench, BenchConfig, trade
 from quantum_trader.evaluate.compare import compare
 from quantum_trader.evaluate.entrant import Entrant
 from quantum_trader.evaluate.folds import Folds, JudgedFold, JudgedRows
@@ -95,7 +95,7 @@ def judge_folds(
     everyone = _with_buy_and_hold(entrants, len(ground))
     _check(everyone, ground)
     bench = Bench(ground, config if config is not None else BenchConfig())
-    traded = [bench.trade(entrant) for entrant in everyone]
+    traded = [trade(entrant, ground) for entrant in everyone]
     portfolios = tuple(portfolio for portfolio, _ in traded)
     hold = portfolios[[entrant.name for entrant in everyone].index(BUY_AND_HOLD)]
     trials = bench.trials(everyone, portfolios)

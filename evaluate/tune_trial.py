@@ -21,17 +21,16 @@ from quantum_trader.envs.bars import Bars
 from quantum_trader.envs.errors import TrainingError
 from quantum_trader.envs.market import Market
 from quantum_trader.evaluate import signal_metrics, trading_metrics as metrics
-from quantum_trader.evaluate.backtest import BacktestConfig
-from quantum_trader.evaluate.bench import Bench, BenchConfig
+from quantum_trader.evaluate.bench import trade
 from quantum_trader.evaluate.confidence import Gate
 from quantum_trader.evaluate.entrant import Entrant
-from quantum_trader.evaluate.folds import Folds, JudgedFold
+from quantum_trader.evaluate.folds import Folds, judged_fold
 from quantum_trader.evaluate.ledger import BarFigures, bar_figures, locked_file
 from quantum_trader.evaluate.run_config import RunConfig
 from quantum_trader.evaluate.run_data import load_markets
-from quantum_trader.evaluate.run_judge import answers, entrants
+from quantum_trader.evaluate.run_judge import answers, policy_entrants
 from quantum_trader.evaluate.run_stages import Say, Stages
-from quantum_trader.evaluate.run_train import FittedAgents, Fitting
+from quantum_trader.evaluate.run_train import Fitting
 from quantum_trader.evaluate.tune_config import Criterion, TunedAgent
 from quantum_trader.train.data_config import DataConfig, LabelConfig
 from quantum_trader.train.dataset import PooledDataset
@@ -211,7 +210,7 @@ class TrialRunner:
         with tempfile.TemporaryDirectory(prefix=f"trial-{number}-", dir=self.config.folder) as folder:
             if self.agent == "ppo":
                 policy = self._policy(config, number, Path(folder))
-                return score(_policy_entrant(policy, rows), rows)
+                return score(policy_entrants([policy], rows.score)[0], rows)
             agent = self._forecaster(config, rows, Path(folder), on_epoch)
         return score(_signal_entrant(agent, rows, config), rows)
 
@@ -261,7 +260,7 @@ def _fit_network(
     from quantum_trader.train.network_figures import EpochReport
 
     shape: Any = tft_preset(config.preset) if name == "tft" else bilstm_preset(config.preset)
-    prior, labels = _prior(prepared.train), prepared.validation.action
+    prior, labels = signal_metrics.class_shares(prepared.train.action), prepared.validation.action
     known = float(signal_metrics.log_losses(labels, np.tile(prior, (len(labels), 1))).mean())
 
     def tell(report: EpochReport) -> None:
@@ -300,21 +299,13 @@ def _signal_entrant(agent: LiveAgent, rows: TrialRows, config: RunConfig) -> Ent
     )
 
 
-def _policy_entrant(policy: PolicyAgent, rows: TrialRows) -> Entrant:
-    nobody = FittedAgents(
-        xgboost=None, logistic=None, tft=None, bilstm=None, ppo=None, policies=(policy,), arbiter=None
-    )
-    return entrants(nobody, rows.score, _prior(rows.prepared.train), rows.prepared.scaler)[0]
-
-
 def score(entrant: Entrant, rows: TrialRows) -> TrialScore:
     """Trade and measure an agent on the rows that score."""
-    labels, prior = rows.prepared.labels, _prior(rows.prepared.train)
-    assert labels.barrier_atr is not None
-    rules = BacktestConfig(barrier_atr=labels.barrier_atr, horizon_bars=labels.horizon_bars)
-    bench = Bench(Folds([JudgedFold(rows=rows.score, prior=prior, backtest=rules)]), BenchConfig())
-    portfolio, _ = bench.trade(entrant)
-    yearly = metrics.annualised_ratio(metrics.sharpe(metrics.returns(portfolio.equity)), bench.yearly_bars)
+    fold = judged_fold(rows.prepared, rows.score)
+    portfolio, _ = trade(entrant, Folds([fold]))
+    market = rows.score.markets[0]
+    yearly_bars = metrics.bars_per_year(market.bars.step_ms, market.contract.session)
+    yearly = metrics.annualised_ratio(metrics.sharpe(metrics.returns(portfolio.equity)), yearly_bars)
     stated, actual = entrant.probabilities, rows.score.action
     return TrialScore(
         bars=bar_figures(portfolio.equity),
@@ -323,12 +314,6 @@ def score(entrant: Entrant, rows: TrialRows) -> TrialScore:
         net_return=metrics.total_return(portfolio.equity),
         sharpe=yearly if math.isfinite(yearly) else 0.0,
         log_loss=None if stated is None else signal_metrics.log_loss(actual, stated),
-        log_loss_skill=None if stated is None else signal_metrics.log_loss_skill(actual, stated, prior),
+        log_loss_skill=None if stated is None else signal_metrics.log_loss_skill(actual, stated, fold.prior),
         direction_10=None if stated is None else direction_accuracy(actual, stated, share=0.1),
     )
-
-
-def _prior(train: PooledDataset) -> Floats:
-    """float64 [3]: shares of HOLD, BUY, SELL among the training labels."""
-    shares: Floats = np.bincount(train.action, minlength=3) / len(train)
-    return shares

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,11 @@ import pytest
 # Before anything imports torch or xgboost: test processes share the cores, and threads that wait for a busy
 # core make every product of matrices ten times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell starts what it runs in the background with Ctrl-C ignored, and children inherit that: tests of an
+# interrupt would wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 QUICK = (
     *("--preset", "tiny", "--tft.epochs", "2", "--rl.total-steps", "40000", "--rl.evaluations", "4"),

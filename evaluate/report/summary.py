@@ -17,6 +17,10 @@ BEATS_FLIPS = 0.95
 FIXED_THRESHOLD = 0.65
 
 
+_ROUNDING = 1e-6
+"""Skill that single precision alone may show: stating the training shares has none."""
+
+
 def findings(judgement: Judgement, checks: Sequence[CheckResult] = ()) -> list[str]:
     """The paragraphs of the summary: checks that failed, then the verdict."""
     learners = [agent for agent in judgement.agents if agent.role == "learner"]
@@ -163,7 +167,7 @@ def _direction(learners: list[AgentJudgement]) -> str:
     signal = best.signal
     if signal is None or not math.isfinite(signal.direction_accuracy.estimate):
         return ""
-    skilled = [a.name for a in rated if a.signal is not None and a.signal.log_loss_skill.above_zero]
+    skilled = [a.name for a in rated if a.signal is not None and a.signal.log_loss_skill.low > _ROUNDING]
     skill = (
         f"the probabilities of {named(skilled)} are better than the training shares of the classes"
         if skilled

@@ -35,6 +35,10 @@ _ROUNDING = 1e-12
 """Spread of returns, relative to their size, that rounding alone can leave on a constant series."""
 
 
+_NORMAL_MAD = 1.4826
+"""Standard deviations of a normal distribution in one median absolute deviation."""
+
+
 def probabilistic_sharpe(
     sharpe: float, bars: int, *, skewness: float = 0.0, kurtosis: float = 3.0, benchmark: float = 0.0
 ) -> float:
@@ -88,6 +92,26 @@ def expected_maximum_sharpe(trials: int, variance: float) -> float:
     gamma = float(np.euler_gamma)
     quantiles = (1 - gamma) * norm.isf(1 / trials) + gamma * norm.isf(1 / (trials * math.e))
     return float(math.sqrt(variance) * quantiles)
+
+
+def trial_variance(sharpes: Floats, bars: int) -> float:
+    """Variance of the Sharpe ratios of trials, for `deflated_sharpe`: how far apart those without skill lie.
+
+    Bailey & Lopez de Prado (2014) take the plain variance. Here it is (1.4826 x median absolute deviation)^2,
+    or 1 / bars, what chance alone makes of them, if that is larger: one trial that trades itself to ruin
+    would raise the bar for all others, and many equal trials would take it away.
+
+    Args:
+        sharpes: float64 [N], Sharpe ratio of a bar of each trial.
+        bars: bars they were measured on.
+
+    Returns:
+        0 for fewer than two trials.
+    """
+    if len(sharpes) < 2:
+        return 0.0
+    spread = _NORMAL_MAD * float(np.median(np.abs(sharpes - np.median(sharpes))))
+    return max(spread**2, 1.0 / max(bars, 1))
 
 
 def deflated_sharpe(

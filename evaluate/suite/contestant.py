@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quantum_trader.agents.signals import ModelInputs, Signals
-from quantum_trader.envs.actions import Action
 from quantum_trader.envs.errors import QuantumTraderError
-from quantum_trader.evaluate.backtest import Actions, BacktestConfig, grounds
-from quantum_trader.evaluate.position_agents import AgentPolicy, decide_on_grounds
 from quantum_trader.evaluate.records import Kind
 from quantum_trader.evaluate.suite.sealed import sealed
 from quantum_trader.train.dataset import PooledDataset
@@ -62,29 +57,6 @@ class Contestant(Protocol):
         Each row is answered by itself: rows are asked in batches of any size.
         """
         ...
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class ContestantAnswers:
-    """What a contestant made of a fold.
-
-    Attributes:
-        kind: how it is traded.
-        probabilities: float32 [N, 3] on the fold's test rows; of a position agent, what it said with its
-            account in view, and certain HOLD where it was not asked.
-        seconds_fit: of making and fitting it.
-        seconds_answer: of answering all test rows.
-    """
-
-    kind: Kind
-    probabilities: Floats32
-    seconds_fit: float
-    seconds_answer: float
-
-    @property
-    def actions(self) -> Actions:
-        """int8 [N]: the most probable action of each row."""
-        return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int8)
 
 
 def checked_contestant(found: Any) -> Contestant:
@@ -152,48 +124,12 @@ def fit_contestant(make: Callable[[], Contestant], prepared: Prepared, seed: int
     return contestant
 
 
-def fit_and_answer(
-    make: Callable[[], Contestant], prepared: Prepared, seed: int, *, backtest: BacktestConfig | None = None
-) -> ContestantAnswers:
-    """Fit a contestant and ask it about the test rows.
-
-    Args:
-        make: gives a fresh contestant, e.g. what `find_contestant` found.
-        prepared: the fold.
-        seed: handed to the contestant.
-        backtest: the rules that a position agent's account obeys; None takes the defaults.
-
-    Raises:
-        ContestantError: it cannot take part, or answered something that is no probability.
-    """
-    started = time.perf_counter()
-    contestant = fit_contestant(make, prepared, seed)
-    fitted = time.perf_counter()
-    agent, kind = CheckedAgent(contestant), contestant_kind(contestant)
-    if kind == "position":
-        rules = backtest if backtest is not None else BacktestConfig()
-        probabilities = _answers_with_account(agent, prepared.test, rules)
-    else:
-        probabilities = _answers(agent, prepared.test)
-    return ContestantAnswers(
-        kind=kind,
-        probabilities=probabilities,
-        seconds_fit=fitted - started,
-        seconds_answer=time.perf_counter() - fitted,
-    )
-
-
 class CheckedAgent:
     """A contestant as an `Agent` whose answers are looked at before they are believed.
 
     Args:
         contestant: whose answers.
-
-    Attributes:
-        latest: float32 [B, 3], the latest answer.
     """
-
-    latest: Floats32
 
     def __init__(self, contestant: Contestant) -> None:
         self.name = contestant.name
@@ -205,42 +141,8 @@ class CheckedAgent:
         Raises:
             ContestantError: they are none.
         """
-        self.latest = checked_probabilities(self._contestant.signals(inputs), len(inputs))
-        return Signals(probabilities=self.latest)
-
-
-class _RowPolicy:
-    """Asks an agent at the dataset's rows only, so that its trades follow from its answers there alone."""
-
-    def __init__(self, agent: CheckedAgent, rows: PooledDataset) -> None:
-        self.answers = np.zeros((len(rows), 3), dtype=np.float32)
-        self.answers[:, Action.HOLD] = 1.0
-        self._agent, self._policy = agent, AgentPolicy(agent, rows.markets)
-        self._row = [np.full(len(market), -1, dtype=np.int64) for market in rows.markets]
-        for row, (market, bar) in enumerate(zip(rows.market, rows.end, strict=True)):
-            self._row[market][bar] = row
-
-    def act(self, market: Indices, bar: Indices, account: Floats32) -> Actions:
-        """HOLD where no row stands."""
-        rows = np.array([self._row[m][t] for m, t in zip(market, bar, strict=True)], dtype=np.int64)
-        asked = rows >= 0
-        actions = np.full(len(rows), Action.HOLD, dtype=np.int8)
-        if asked.any():
-            actions[asked] = self._policy.act(market[asked], bar[asked], account[asked])
-            self.answers[rows[asked]] = self._agent.latest
-        return actions
-
-
-def _answers(agent: CheckedAgent, rows: PooledDataset) -> Floats32:
-    starts = range(0, len(rows), _BATCH)
-    parts = [np.arange(start, min(start + _BATCH, len(rows))) for start in starts]
-    return np.concatenate([agent.signals(rows.inputs(part)).probabilities for part in parts])
-
-
-def _answers_with_account(agent: CheckedAgent, rows: PooledDataset, rules: BacktestConfig) -> Floats32:
-    policy = _RowPolicy(agent, rows)
-    decide_on_grounds(policy, grounds(rows, rules), rules.environment("position"))
-    return policy.answers
+        found = self._contestant.signals(inputs)
+        return Signals(probabilities=checked_probabilities(found, len(inputs)))
 
 
 def _refuse(bad: Any, stated: NDArray[np.float64], expected: str) -> None:

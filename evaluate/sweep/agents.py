@@ -34,6 +34,10 @@ SETTINGS: dict[str, tuple[str, ...]] = {
 """Name -> the fields of `RunConfig` that decide what it learns."""
 
 
+OURS = ("arbiter", "tft", "bilstm", "ppo", "ensemble", "xgboost", "logistic")
+"""The agents compared where none is named, beside those of installed entry points."""
+
+
 def is_built_in(agent: str) -> bool:
     """Whether `agent` is one of ours, by name."""
     return agent in NEEDS

@@ -6,7 +6,7 @@ import csv
 import io
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from quantum_trader.agents.folder import software_version
@@ -19,9 +19,9 @@ from quantum_trader.evaluate.records import to_json
 from quantum_trader.evaluate.report.summary import findings
 from quantum_trader.evaluate.run_stages import Say
 from quantum_trader.evaluate.suite.contestant import ContestantError
-from quantum_trader.evaluate.suite.registry import find_contestant
+from quantum_trader.evaluate.suite.registry import entry_point_names, find_contestant
 from quantum_trader.evaluate.suite.tasks import Task, suite
-from quantum_trader.evaluate.sweep.agents import NEEDS, is_built_in, with_needs
+from quantum_trader.evaluate.sweep.agents import NEEDS, OURS, is_built_in, with_needs
 from quantum_trader.evaluate.sweep.answers import JobOutcome, read_finished, write_outcome
 from quantum_trader.evaluate.sweep.backends import run_graph
 from quantum_trader.evaluate.sweep.benchmark_config import BenchmarkConfig
@@ -54,6 +54,8 @@ def run_benchmark(config: BenchmarkConfig, say: Say) -> BenchmarkResult:
         SweepError: no job could be run.
     """
     started = time.perf_counter()
+    if not config.agents:
+        config = replace(config, agents=(*OURS, *entry_point_names()))
     tasks = chosen_tasks(config)
     _check_agents(config.agents)
     write_json(config.folder / "config.json", to_plain(config))

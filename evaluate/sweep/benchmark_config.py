@@ -28,8 +28,9 @@ class BenchmarkConfig(ExperimentConfig):
     """Bars of your own; they become the task "data"."""
     suite: str | None = None
     """"standard", "quick", "planted" or "none"; by default "standard", and "none" where --data is given."""
-    agents: tuple[str, ...] = ("arbiter", "tft", "bilstm", "ppo", "ensemble", "xgboost", "logistic")
-    """Agents to compare: ours by name, anybody's as module:Class, file.py:Class or entry point."""
+    agents: tuple[str, ...] = ()
+    """Agents to compare: ours by name, anybody's as module:Class, file.py:Class or entry point. Empty:
+    arbiter, tft, bilstm, ppo, ensemble, xgboost, logistic, and every entry point that is installed."""
     walk: Annotated[WalkForwardConfig, tyro.conf.arg(name="")] = field(default_factory=WalkForwardConfig)
     """How the time line is cut into folds."""
     seeds: int = 1

@@ -9,13 +9,13 @@ import numpy as np
 
 from quantum_trader.evaluate.bench import BenchConfig
 from quantum_trader.evaluate.entrant import Entrant
-from quantum_trader.evaluate.folds import AnyArray, JudgedFold
+from quantum_trader.evaluate.folds import AnyArray, JudgedFold, judged_fold
 from quantum_trader.evaluate.judge import Verdict, judge_folds
 from quantum_trader.evaluate.run_config import SEED_MARK
 from quantum_trader.evaluate.run_judge import baselines
 from quantum_trader.evaluate.sweep.answers import JobOutcome, read_answers, read_outcome
 from quantum_trader.evaluate.sweep.job import Job
-from quantum_trader.evaluate.sweep.run_job import fold_data, judged_fold
+from quantum_trader.evaluate.sweep.run_job import fold_data
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

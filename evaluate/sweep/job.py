@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from quantum_trader.agents.folder import software_version
 from quantum_trader.envs.config import to_plain
 from quantum_trader.envs.features import FEATURE_SET_VERSION
 from quantum_trader.envs.files import json_sha256
@@ -60,7 +61,8 @@ def job_key(run: RunConfig, agent: str, data: str, needs: tuple[str, ...], sourc
     settings = SETTINGS[agent] if is_built_in(agent) else ()
     ingredients |= {name: to_plain(getattr(run, name)) for name in settings}
     ingredients |= {"agent": agent, "data": data, "needs": list(needs), "source": source}
-    return json_sha256(ingredients | {"feature_set": FEATURE_SET_VERSION})
+    made_by = {"feature_set": FEATURE_SET_VERSION, "version": software_version()}
+    return json_sha256(ingredients | made_by)
 
 
 def trial_key(run: RunConfig, agent: str, source: str) -> str:

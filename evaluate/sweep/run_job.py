@@ -10,9 +10,9 @@ import numpy as np
 
 from quantum_trader.envs.market import Market
 from quantum_trader.evaluate import signal_metrics, trading_metrics as metrics
-from quantum_trader.evaluate.backtest import BacktestConfig, Portfolio
-from quantum_trader.evaluate.bench import Bench, BenchConfig
-from quantum_trader.evaluate.folds import Folds, JudgedFold
+from quantum_trader.evaluate.backtest import Portfolio
+from quantum_trader.evaluate.bench import trade
+from quantum_trader.evaluate.folds import Folds, judged_fold
 from quantum_trader.evaluate.ledger import bar_figures, new_trial
 from quantum_trader.evaluate.records import Trial
 from quantum_trader.evaluate.run_config import MarketConfig, RunConfig
@@ -80,18 +80,6 @@ def fold_data(run: RunConfig) -> Prepared:
     return _prepared(run.market, run.splits, run.labels, run.weights)
 
 
-def judged_fold(prepared: Prepared) -> JudgedFold:
-    """The test rows of a fold, and how decisions on them become trades."""
-    assert prepared.labels.barrier_atr is not None  # `prepare` resolved it
-    return JudgedFold(
-        rows=prepared.test,
-        prior=signal_metrics.class_shares(prepared.train.action),
-        backtest=BacktestConfig(
-            barrier_atr=prepared.labels.barrier_atr, horizon_bars=prepared.labels.horizon_bars
-        ),
-    )
-
-
 @lru_cache(maxsize=1)
 def markets_of(config: MarketConfig) -> tuple[Market, ...]:
     """The markets of a task; the latest are kept in memory."""
@@ -115,18 +103,22 @@ def _ours(job: Job) -> Answered:
 
 def _theirs(job: Job) -> Answered:
     """Fit somebody else's agent and ask it, in a process of its own."""
-    prepared = fold_data(job.run)
+    return answer_theirs(job.agent, fold_data(job.run), job.run.seed)
+
+
+def answer_theirs(spec: str, prepared: Prepared, seed: int) -> Answered:
+    """Fit a contestant on a fold and ask it about the test rows; arguments and errors as `fit_theirs`."""
     started = time.perf_counter()
-    ask = fit_theirs(job.agent, prepared, job.run.seed)
+    ask = fit_theirs(spec, prepared, seed)
     return _asked(ask, prepared, time.perf_counter() - started)
 
 
 def _asked(ask: Ask, prepared: Prepared, seconds_fit: float | None) -> Answered:
-    bench = Bench(Folds([judged_fold(prepared)]), BenchConfig())
+    folds = Folds([judged_fold(prepared)])
     started = time.perf_counter()
     entrant = ask(prepared.test)
     answered = time.perf_counter()
-    portfolio, actions = bench.trade(entrant)
+    portfolio, actions = trade(entrant, folds)
     by_account = entrant.policy is not None
     # A policy answers while it trades.
     ended = time.perf_counter() if by_account else answered

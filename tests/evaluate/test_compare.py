@@ -15,9 +15,8 @@ from quantum_trader.evaluate.bench import Bench, BenchConfig
 from quantum_trader.evaluate.bootstrap import BootstrapConfig
 from quantum_trader.evaluate.compare import compare
 from quantum_trader.evaluate.entrant import Entrant
-from quantum_trader.evaluate.folds import Folds
+from quantum_trader.evaluate.folds import Folds, judged_fold
 from quantum_trader.evaluate.records import Comparison, PairedTest
-from quantum_trader.evaluate.sweep.run_job import judged_fold
 from quantum_trader.train.data_config import DataConfig
 from quantum_trader.train.prepared import prepare
 

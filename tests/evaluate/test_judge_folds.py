@@ -18,12 +18,11 @@ from quantum_trader.evaluate.backtest import BacktestConfig
 from quantum_trader.evaluate.bench import BenchConfig
 from quantum_trader.evaluate.bootstrap import BootstrapConfig
 from quantum_trader.evaluate.entrant import Entrant
-from quantum_trader.evaluate.folds import JudgedFold
+from quantum_trader.evaluate.folds import JudgedFold, judged_fold
 from quantum_trader.evaluate.judge import JudgeConfig, Verdict, judge, judge_folds
 from quantum_trader.evaluate.position_agents import AgentPolicy
 from quantum_trader.evaluate.records import to_json
 from quantum_trader.evaluate.sweep.folds import fold_splits
-from quantum_trader.evaluate.sweep.run_job import judged_fold
 from quantum_trader.evaluate.sweep.walk_config import WalkForwardConfig
 from quantum_trader.train.data_config import DataConfig
 from quantum_trader.train.prepared import prepare

@@ -13,9 +13,9 @@ from quantum_trader.envs.synthetic import random_walk_bars
 from quantum_trader.evaluate.bench import BenchConfig
 from quantum_trader.evaluate.bootstrap import BootstrapConfig
 from quantum_trader.evaluate.entrant import Entrant
+from quantum_trader.evaluate.folds import judged_fold
 from quantum_trader.evaluate.judge import Verdict, judge_folds
 from quantum_trader.evaluate.sweep.folds import fold_splits
-from quantum_trader.evaluate.sweep.run_job import judged_fold
 from quantum_trader.evaluate.sweep.walk_config import WalkForwardConfig
 from quantum_trader.train.data_config import DataConfig
 from quantum_trader.train.prepared import prepare

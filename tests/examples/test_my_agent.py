@@ -12,9 +12,8 @@ from quantum_trader.envs.actions import Action
 from quantum_trader.envs.market import Market
 from quantum_trader.envs.presets import preset
 from quantum_trader.envs.synthetic import PlantedConfig, planted_bars
-from quantum_trader.evaluate.suite.contestant import fit_and_answer
 from quantum_trader.evaluate.suite.guard import Done, guarded
-from quantum_trader.evaluate.suite.registry import find_contestant
+from quantum_trader.evaluate.sweep.run_job import answer_theirs
 from quantum_trader.train.data_config import DataConfig
 from quantum_trader.train.prepared import prepare
 
@@ -25,11 +24,11 @@ def test_it_finds_a_planted_edge_in_a_process_of_its_own() -> None:
     """From its path to probabilities, where cues tell the direction nearly always."""
     market = planted_bars(PlantedConfig(bars=4_000, seed=1, accuracy=0.95, cue_probability=0.3))
     fold = prepare([Market.build(market.bars, preset("binance-btc"))], DataConfig())
-    found = guarded(fit_and_answer, find_contestant(f"{EXAMPLE}:MyAgent"), fold, 0, limit_s=120.0)
+    found = guarded(answer_theirs, f"{EXAMPLE}:MyAgent", fold, 0, limit_s=120.0)
     assert isinstance(found, Done), found.reason
     test = fold.test
     cued = (market.cue[test.end] != 0) & (test.action != Action.HOLD)
-    right = direction(found.value.probabilities[cued]) == test.action[cued]
+    right = direction(found.value.answers.probabilities[cued]) == test.action[cued]
     assert np.mean(right) > 0.75
 
 

@@ -7,15 +7,15 @@ import pytest
 
 from quantum_trader.agents.signals import Signals
 from quantum_trader.envs.actions import Action
-from quantum_trader.evaluate.backtest import BacktestConfig, grounds, spread, trade_all
+from quantum_trader.evaluate.backtest import BacktestConfig, grounds
 from quantum_trader.evaluate.suite.contestant import (
     ContestantError,
     checked_probabilities,
-    fit_and_answer,
     fit_contestant,
 )
 from quantum_trader.evaluate.suite.registry import find_contestant
 from quantum_trader.evaluate.suite.sealed import sealed
+from quantum_trader.evaluate.sweep.run_job import answer_theirs
 from quantum_trader.train.prepared import Prepared
 
 
@@ -83,24 +83,28 @@ def test_a_contestant_cannot_see_the_test(fold: Prepared, bad_agents: str) -> No
 
 def test_a_signal_agent_answers_every_test_row(fold: Prepared, bad_agents: str) -> None:
     """In the rows' order, with both times measured."""
-    found = fit_and_answer(find_contestant(f"{bad_agents}:Even"), fold, 0)
-    assert found.kind == "signal"
-    np.testing.assert_array_equal(found.probabilities, np.full((len(fold.test), 3), np.float32(1 / 3)))
+    found = answer_theirs(f"{bad_agents}:Even", fold, 0)
+    assert found.answers.kind == "signal"
+    assert found.answers.probabilities is not None
+    np.testing.assert_array_equal(
+        found.answers.probabilities, np.full((len(fold.test), 3), np.float32(1 / 3))
+    )
+    assert found.seconds_fit is not None
     assert found.seconds_fit >= 0 <= found.seconds_answer
 
 
 def test_a_position_agent_sees_its_account(fold: Prepared, bad_agents: str) -> None:
     """It buys when flat and sells what it holds; trading its row actions gives those same trades."""
-    found = fit_and_answer(find_contestant(f"{bad_agents}:Trader"), fold, 0)
-    assert found.kind == "position"
+    found = answer_theirs(f"{bad_agents}:Trader", fold, 0)
+    assert found.answers.kind == "position"
+    assert found.answers.decisions is not None
     places = grounds(fold.test, BacktestConfig())
-    actions = spread(fold.test, found.actions, places)
-    for place, mine in zip(places, actions, strict=True):
+    for place, mine in zip(places, found.answers.decisions, strict=True):
         taken = mine[place.asked]
         assert taken[0] == Action.BUY
         # An order fills at the next open: the account shows it at that bar's close.
         assert (taken == np.where(np.arange(len(taken)) % 2, Action.SELL, Action.BUY)).all()
-    traded = trade_all("trader", places, actions, "position").trades
+    traded = found.portfolio.trades
     assert len(traded) >= sum(int(place.asked.sum()) for place in places) // 2 - len(places)
     assert (traded["side"] == 1).all()
 
@@ -117,4 +121,4 @@ def test_a_position_agent_sees_its_account(fold: Prepared, bad_agents: str) -> N
 def test_what_is_no_agent_is_refused(agent: str, said: str, fold: Prepared, bad_agents: str) -> None:
     """By one sentence, when it is found or made."""
     with pytest.raises(ContestantError, match=said):
-        fit_and_answer(find_contestant(f"{bad_agents}:{agent}"), fold, 0)
+        answer_theirs(f"{bad_agents}:{agent}", fold, 0)

@@ -18,9 +18,8 @@ import numpy as np
 import pytest
 
 from quantum_trader.envs.errors import ConfigError
-from quantum_trader.evaluate.suite.contestant import fit_and_answer
 from quantum_trader.evaluate.suite.guard import Done, Failure, guarded, measured
-from quantum_trader.evaluate.suite.registry import find_contestant
+from quantum_trader.evaluate.sweep.run_job import answer_theirs
 from quantum_trader.train.prepared import Prepared
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
@@ -46,8 +45,8 @@ def outcomes(
     os.environ["HANGING_CHILD"] = str(child)
 
     def run(name: str) -> Done[object] | Failure:
-        make = find_contestant(f"{bad_agents}:{name}")
-        return guarded(fit_and_answer, make, fold, 0, limit_s=12.0 if name == "Hangs" else 120.0)
+        limit = 12.0 if name == "Hangs" else 120.0
+        return guarded(answer_theirs, f"{bad_agents}:{name}", fold, 0, limit_s=limit)
 
     with ThreadPoolExecutor(2) as threads:
         found = dict(zip(names := ["Hangs", *REASONS, "Noisy"], threads.map(run, names), strict=True))

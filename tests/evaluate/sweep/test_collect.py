@@ -10,6 +10,7 @@ import pytest
 from quantum_trader.envs.errors import ModelFolderError
 from quantum_trader.evaluate.bench import BenchConfig
 from quantum_trader.evaluate.bootstrap import BootstrapConfig
+from quantum_trader.evaluate.folds import judged_fold
 from quantum_trader.evaluate.judge import BUY_AND_HOLD
 from quantum_trader.evaluate.suite.tasks import Task
 from quantum_trader.evaluate.sweep.answers import ARRAYS, Answers, JobOutcome, write_outcome
@@ -17,7 +18,7 @@ from quantum_trader.evaluate.sweep.benchmark_config import BenchmarkConfig
 from quantum_trader.evaluate.sweep.collect import Collected, collect, entrant_name
 from quantum_trader.evaluate.sweep.job import Job
 from quantum_trader.evaluate.sweep.plan import plan_jobs
-from quantum_trader.evaluate.sweep.run_job import fold_data, judged_fold, markets_of
+from quantum_trader.evaluate.sweep.run_job import fold_data, markets_of
 
 QUICK = BenchConfig(coin_flips=0, bootstrap=BootstrapConfig(draws=20))
 

@@ -10,6 +10,7 @@ import pytest
 
 from quantum_trader.envs.load import write_bars
 from quantum_trader.envs.sample import sample_bars
+from quantum_trader.evaluate.folds import judged_fold
 from quantum_trader.evaluate.ledger import bar_figures
 from quantum_trader.evaluate.run_config import MarketConfig
 from quantum_trader.evaluate.suite.tasks import Task
@@ -17,7 +18,7 @@ from quantum_trader.evaluate.sweep.answers import RETURNS, read_answers, read_ou
 from quantum_trader.evaluate.sweep.benchmark_config import BenchmarkConfig
 from quantum_trader.evaluate.sweep.job import Job
 from quantum_trader.evaluate.sweep.plan import plan_jobs
-from quantum_trader.evaluate.sweep.run_job import fold_data, forget_data, judged_fold, markets_of, run_job
+from quantum_trader.evaluate.sweep.run_job import fold_data, forget_data, markets_of, run_job
 from quantum_trader.evaluate.sweep.worker import limited_threads
 
 BAD = Path(__file__).parents[1] / "suite" / "bad_agents.py"

@@ -78,14 +78,16 @@ def _outcome(job: Job) -> JobOutcome:
 
 
 def _learners(jobs: Sequence[Job], outcomes: Sequence[JobOutcome], folds: int) -> list[Entrant]:
-    """Agents and seeds with answers on all folds, in the order of the jobs."""
+    """Agents and seeds with answers on all folds: the Arbiter, which uses the others, then in the jobs' order."""
     mine: dict[tuple[str, int], list[Entrant]] = {}
     for job, outcome in zip(jobs, outcomes, strict=True):
         if outcome.status == "done":
             name = entrant_name(job.agent, job.seed)
             answers = read_answers(job.folder, outcome.kind)
             mine.setdefault((job.agent, job.seed), []).append(answers.entrant(name))
-    return [_joined(parts[0].name, parts) for parts in mine.values() if len(parts) == folds]
+    whole = [(agent, parts) for (agent, _), parts in mine.items() if len(parts) == folds]
+    whole.sort(key=lambda item: item[0] != "arbiter")
+    return [_joined(parts[0].name, parts) for _, parts in whole]
 
 
 def _joined(name: str, parts: Sequence[Entrant]) -> Entrant:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from quantum_trader.evaluate.bootstrap import Interval
 from quantum_trader.evaluate.records import CheckResult, Judgement
 from quantum_trader.evaluate.report import format as text
-from quantum_trader.evaluate.report.html import Row, cells, document, paragraph, section, table
+from quantum_trader.evaluate.report.html import Row, cells, document, folded, paragraph, section, table
 from quantum_trader.evaluate.report.summary import findings
 from quantum_trader.evaluate.suite.tasks import Claim
 from quantum_trader.evaluate.sweep.leaderboard import LeaderboardRow
@@ -67,11 +67,11 @@ def _task(board: TaskBoard) -> str:
     return section(
         f"{board.name}: {board.title}",
         paragraph(when),
-        found,
+        _failures(board),
         _knowledge(board),
         _money(board),
         _tail(board),
-        _failures(board),
+        folded("What was found, in words", found),
         paragraph(f"Hash of the data: {board.data[:16]}{checks}.", "note"),
         _report(board),
     )

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from quantum_trader.evaluate.bench import BenchConfig
 from quantum_trader.evaluate.bootstrap import BootstrapConfig
 from quantum_trader.evaluate.checks.run_checks import run_checks
 from quantum_trader.evaluate.combinatorial import LightAgent, run_combinatorial
+from quantum_trader.evaluate.explain import ExplainConfig, explain_rows
+from quantum_trader.evaluate.explanation import Explanation
 from quantum_trader.evaluate.ledger import Ledger, sharpe_ratios
 from quantum_trader.evaluate.records import CheckResult, Trial, to_json, write_metrics
 from quantum_trader.evaluate.report.assemble import assemble, split_summary
@@ -32,6 +35,12 @@ from quantum_trader.evaluate.sweep.plan import data_hash
 from quantum_trader.evaluate.sweep.run_job import fold_data, markets_of
 from quantum_trader.evaluate.sweep.worker import limited_threads
 from quantum_trader.train.data_config import DataConfig
+
+if TYPE_CHECKING:
+    from quantum_trader.agents.bilstm.agent import BiLSTMAgent
+    from quantum_trader.agents.tft.agent import TFTAgent
+
+_NETWORKS = ("tft", "bilstm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +83,10 @@ def judge_task(config: BenchmarkConfig, task: Task, jobs: Sequence[Job], say: Sa
         splits=[split_summary(f"test {n}", fold.rows) for n, fold in enumerate(found.folds)],
         data_notes=[
             f"Walk-forward, {config.walk.kind}, {len(found.folds)} folds: scaler, label width, models, "
-            "calibration, Arbiter and thresholds of each are fitted on its own past."
+            "calibration, Arbiter and thresholds of each are fitted on its own past. What networks look at "
+            "is said of the last fold."
         ],
+        explanations=_explanations(config, jobs, found),
         checks=_checks(config, jobs, found, trials, say) if config.checks else (),
         trials=trials,
         paths=[_paths(config, task, markets, agent, say) for agent in config.combinatorial],
@@ -93,6 +104,26 @@ def judge_task(config: BenchmarkConfig, task: Task, jobs: Sequence[Job], say: Sa
         checks=data.checks,
     )
     return JudgedTask(board=board, report=folder / "report.html")
+
+
+def _explanations(config: BenchmarkConfig, jobs: Sequence[Job], found: Collected) -> list[Explanation]:
+    """What the networks of the last fold and the first seed look at."""
+    last = max(job.fold for job in jobs)
+    done = {outcome.key for outcome in found.outcomes if outcome.status == "done"}
+    block = found.verdict.judgement.bootstrap.block_bars
+    return [
+        explain_rows(_network(job), found.folds[last].rows, ExplainConfig(seed=config.seed, block_bars=block))
+        for job in jobs
+        if job.agent in _NETWORKS and (job.fold, job.seed) == (last, 0) and job.key in done
+    ]
+
+
+def _network(job: Job) -> TFTAgent | BiLSTMAgent:
+    from quantum_trader.agents.bilstm.agent import BiLSTMAgent
+    from quantum_trader.agents.tft.agent import TFTAgent
+
+    folder = job.run.folder / "models" / job.agent
+    return TFTAgent.load(folder) if job.agent == "tft" else BiLSTMAgent.load(folder)
 
 
 def _edges(task: Task, found: Collected) -> dict[str, float]:

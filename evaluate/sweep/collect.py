@@ -78,7 +78,7 @@ def _outcome(job: Job) -> JobOutcome:
 
 
 def _learners(jobs: Sequence[Job], outcomes: Sequence[JobOutcome], folds: int) -> list[Entrant]:
-    """Agents and seeds with answers on all folds: the Arbiter, which uses the others, then in the jobs' order."""
+    """Agents and seeds with answers on all folds: first the Arbiter, then in the order of the jobs."""
     mine: dict[tuple[str, int], list[Entrant]] = {}
     for job, outcome in zip(jobs, outcomes, strict=True):
         if outcome.status == "done":

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from quantum_trader.envs.errors import ConfigError
-from quantum_trader.evaluate.bootstrap import BootstrapConfig, Interval, resampled_sums
+from quantum_trader.evaluate.bootstrap import BootstrapConfig, Interval, resampled_sums, tail_share
 from quantum_trader.evaluate.records import RegimeRow, Trend, Volatility
 
 TRENDS: tuple[Trend, ...] = ("falling", "sideways", "rising")
@@ -225,7 +225,8 @@ def _intervals(data: Floats, config: BootstrapConfig) -> list[Interval]:
     if data.size == 0:
         return []
     drawn = resampled_sums(data, block=config.block_bars, draws=config.draws, seed=config.seed)
-    low, high = np.quantile(drawn, [(1 - config.level) / 2, (1 + config.level) / 2], axis=0)
+    tail = tail_share(len(data), config.block_bars, config.level)
+    low, high = np.quantile(drawn, [tail, 1.0 - tail], axis=0)
     return [
         Interval(estimate=float(total), low=float(least), high=float(most), level=config.level)
         for total, least, most in zip(data.sum(axis=0), low, high, strict=True)

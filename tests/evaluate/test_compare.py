@@ -11,7 +11,7 @@ import pytest
 from quantum_trader.envs.market import Market
 from quantum_trader.envs.presets import preset
 from quantum_trader.envs.synthetic import random_walk_bars
-from quantum_trader.evaluate.bench import Bench, BenchConfig
+from quantum_trader.evaluate.bench import Bench, BenchConfig, trade
 from quantum_trader.evaluate.bootstrap import BootstrapConfig
 from quantum_trader.evaluate.compare import compare
 from quantum_trader.evaluate.entrant import Entrant
@@ -40,7 +40,7 @@ def idle(bench: Bench) -> Entrant:
 def compared(bench: Bench, entrants: Sequence[Entrant]) -> Comparison:
     found = compare(
         entrants,
-        [bench.trade(entrant)[0] for entrant in entrants],
+        [trade(entrant, bench.folds)[0] for entrant in entrants],
         bench.folds.rows,
         "idle",
         yearly_bars=bench.yearly_bars,
@@ -110,6 +110,6 @@ def test_baselines_alone_have_nothing_to_say(bench: Bench) -> None:
     found = compared(bench, [idle(bench), replace(idle(bench), name="other")])
     assert found.pairs == ()
     assert np.isnan(found.spa_p)
-    portfolio, _ = bench.trade(idle(bench))
+    portfolio, _ = trade(idle(bench), bench.folds)
     rest = {"yearly_bars": bench.yearly_bars, "label_bars": bench.label_bars, "config": bench.bootstrap}
     assert compare([idle(bench)], [portfolio], bench.folds.rows, "idle", **rest) is None  # type: ignore[arg-type]

@@ -305,7 +305,6 @@ def test_a_fold_is_left_as_a_run(config: BenchmarkConfig, tmp_path: Path) -> Non
         ({"agents": ("xgbost",)}, "'xgbost' is no agent.* Ours are xgboost, ensemble, logistic, tft"),
         ({"agents": ("logistic", "nowhere.py:Mine")}, "nowhere.py: no such file"),
         ({"agents": (f"{BAD}:Even", f"{BAD.parent}/./bad_agents.py:Even")}, "have the same name"),
-        ({"agents": ()}, "expected at least one"),
         ({"suite": "huge"}, "suite: expected one of standard"),
     ],
 )

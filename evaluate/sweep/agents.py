@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quantum_trader.envs.errors import ConfigError
 from quantum_trader.train.rl.config import ALGORITHMS, can_export
 
 _POLICIES = tuple(name for name in ALGORITHMS if can_export(name))
@@ -44,11 +43,7 @@ def is_built_in(agent: str) -> bool:
 
 
 def with_needs(agents: Sequence[str]) -> tuple[str, ...]:
-    """The agents asked for and those they build on, each once, what is needed first.
-
-    Raises:
-        ConfigError: a name that is neither ours nor says where an agent is found.
-    """
+    """The agents asked for and those they build on, each once, what is needed first."""
     found: dict[str, None] = {}
 
     def add(agent: str) -> None:
@@ -58,6 +53,4 @@ def with_needs(agents: Sequence[str]) -> tuple[str, ...]:
 
     for agent in agents:
         add(agent)
-    if not found:
-        raise ConfigError("agents: expected at least one, found none.")
     return tuple(found)

@@ -54,8 +54,7 @@ def run_benchmark(config: BenchmarkConfig, say: Say) -> BenchmarkResult:
         SweepError: no job could be run.
     """
     started = time.perf_counter()
-    if not config.agents:
-        config = replace(config, agents=(*OURS, *entry_point_names()))
+    config = replace(config, agents=chosen_agents(config))
     tasks = chosen_tasks(config)
     _check_agents(config.agents)
     write_json(config.folder / "config.json", to_plain(config))
@@ -67,6 +66,11 @@ def run_benchmark(config: BenchmarkConfig, say: Say) -> BenchmarkResult:
     _run_jobs(config, jobs, say)
     judged = [judge_task(config, task, plans[task.name], say) for task in tasks]
     return _write(config, judged, time.perf_counter() - started)
+
+
+def chosen_agents(config: BenchmarkConfig) -> tuple[str, ...]:
+    """The agents named, or ours and those that installed packages offer."""
+    return config.agents or (*OURS, *entry_point_names())
 
 
 def chosen_tasks(config: BenchmarkConfig) -> tuple[Task, ...]:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from quantum_trader.envs.errors import ConfigError
 from quantum_trader.envs.market import Market
 from quantum_trader.envs.presets import preset
 from quantum_trader.envs.synthetic import random_walk_bars
 from quantum_trader.evaluate.run_config import MarketConfig
 from quantum_trader.evaluate.suite.tasks import Task
-from quantum_trader.evaluate.sweep.agents import NEEDS, SETTINGS, with_needs
+from quantum_trader.evaluate.sweep import benchmark
+from quantum_trader.evaluate.sweep.agents import NEEDS, OURS, SETTINGS, with_needs
 from quantum_trader.evaluate.sweep.benchmark_config import BenchmarkConfig
 from quantum_trader.evaluate.sweep.job import Job, trial_key
 from quantum_trader.evaluate.sweep.plan import plan_jobs
@@ -146,7 +146,7 @@ def test_a_trial_is_a_configuration_whatever_its_seed_and_dates(walk: Market) ->
 
 
 def test_every_agent_says_what_decides_it() -> None:
-    """Needs come first, their settings count for who builds on them, and at least one agent is asked for."""
+    """Needs come first, and their settings count for who builds on them."""
     assert set(NEEDS) == set(SETTINGS)
     run = plan_jobs(CONFIG, TASK, [market()])[0].run
     for agent, names in SETTINGS.items():
@@ -154,5 +154,10 @@ def test_every_agent_says_what_decides_it() -> None:
         needed = {name for need in NEEDS[agent] for name in SETTINGS[need]}
         assert needed <= set(names)
         assert with_needs([agent])[-1] == agent
-    with pytest.raises(ConfigError, match="expected at least one"):
-        with_needs([])
+
+
+def test_without_a_name_everybody_known_takes_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours, and those that installed packages offer; whoever names some gets those alone."""
+    monkeypatch.setattr(benchmark, "entry_point_names", lambda: ("theirs",))
+    assert benchmark.chosen_agents(BenchmarkConfig()) == (*OURS, "theirs")
+    assert benchmark.chosen_agents(BenchmarkConfig(agents=("logistic",))) == ("logistic",)

@@ -101,10 +101,13 @@ class Ledger:
             if not isinstance(plain, dict):
                 _LOG.warning("%s is cut or foreign and is left out.", where)
                 continue
-            for name in _NOT_NUMBERS_IN_JSON:
-                if name in plain and plain[name] is None:
-                    plain[name] = math.nan
-            yield from_plain(Trial, plain, where=where)
+            yield from_plain(Trial, with_nan(plain), where=where)
+
+
+def with_nan(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """A line's JSON values, with NaN for the numbers that `to_json` wrote as null because they were."""
+    missing = [name for name in _NOT_NUMBERS_IN_JSON if name in plain and plain[name] is None]
+    return {**plain, **dict.fromkeys(missing, math.nan)}
 
 
 class BarFigures(NamedTuple):

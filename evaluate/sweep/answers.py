@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,9 @@ from quantum_trader.envs.errors import ConfigError, ModelFolderError
 from quantum_trader.envs.files import atomic_folder
 from quantum_trader.evaluate.backtest import Actions
 from quantum_trader.evaluate.entrant import Entrant
+from quantum_trader.evaluate.ledger import with_nan
 from quantum_trader.evaluate.records import Kind, Trial, to_json
+from quantum_trader.evaluate.sweep.job import Job
 
 ARRAYS, OUTCOME, RETURNS = "answers.npz", "outcome.json", "returns.npz"
 _PER_ROW = ("probabilities", "actions", "quantiles")
@@ -84,6 +85,20 @@ class JobOutcome:
     """The ledger's line."""
 
 
+def failed(job: Job, reason: str, peak_bytes: float | None = None) -> JobOutcome:
+    """A job without answers, and why."""
+    return JobOutcome(
+        key=job.key,
+        task=job.task,
+        agent=job.agent,
+        fold=job.fold,
+        seed=job.seed,
+        status="failed",
+        reason=reason,
+        peak_bytes=peak_bytes,
+    )
+
+
 def write_outcome(
     folder: Path,
     outcome: JobOutcome,
@@ -117,10 +132,8 @@ def read_outcome(folder: Path) -> JobOutcome | None:
     path = folder / OUTCOME
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
-        # NaN is null in JSON.
-        for name in ("mean_log_return", "sharpe"):
-            if plain["trial"] is not None and plain["trial"][name] is None:
-                plain["trial"][name] = math.nan
+        if plain["trial"] is not None:
+            plain["trial"] = with_nan(plain["trial"])
         return from_plain(JobOutcome, plain, where=str(path))
     except (OSError, ValueError, KeyError, TypeError, ConfigError):
         return None

@@ -22,7 +22,7 @@ from quantum_trader.evaluate.suite.contestant import ContestantError
 from quantum_trader.evaluate.suite.registry import entry_point_names, find_contestant
 from quantum_trader.evaluate.suite.tasks import Task, suite
 from quantum_trader.evaluate.sweep.agents import NEEDS, OURS, is_built_in, with_needs
-from quantum_trader.evaluate.sweep.answers import JobOutcome, read_finished, write_outcome
+from quantum_trader.evaluate.sweep.answers import JobOutcome, failed, read_finished, write_outcome
 from quantum_trader.evaluate.sweep.backends import run_graph
 from quantum_trader.evaluate.sweep.benchmark_config import BenchmarkConfig
 from quantum_trader.evaluate.sweep.collect import entrant_name
@@ -125,15 +125,7 @@ def _run_jobs(config: BenchmarkConfig, jobs: Sequence[Job], say: Say) -> None:
         say(f"{done}/{len(todo)} {job}: {how}")
 
     def on_skipped(job: Job, cause: Job) -> JobOutcome:
-        outcome = JobOutcome(
-            key=job.key,
-            task=job.task,
-            agent=job.agent,
-            fold=job.fold,
-            seed=job.seed,
-            status="failed",
-            reason=f"builds on {cause.agent}, which failed",
-        )
+        outcome = failed(job, f"builds on {cause.agent}, which failed")
         write_outcome(job.folder, outcome)
         return outcome
 

@@ -13,7 +13,7 @@ from quantum_trader.evaluate.folds import AnyArray, JudgedFold, judged_fold
 from quantum_trader.evaluate.judge import Verdict, judge_folds
 from quantum_trader.evaluate.run_config import SEED_MARK
 from quantum_trader.evaluate.run_judge import baselines
-from quantum_trader.evaluate.sweep.answers import JobOutcome, read_answers, read_outcome
+from quantum_trader.evaluate.sweep.answers import JobOutcome, failed, read_answers, read_outcome
 from quantum_trader.evaluate.sweep.job import Job
 from quantum_trader.evaluate.sweep.run_job import fold_data
 
@@ -66,15 +66,7 @@ def _outcome(job: Job) -> JobOutcome:
     if found is not None:
         # Kept from a benchmark in which the same work may have had other numbers.
         return replace(found, task=job.task, fold=job.fold, seed=job.seed)
-    return JobOutcome(
-        key=job.key,
-        task=job.task,
-        agent=job.agent,
-        fold=job.fold,
-        seed=job.seed,
-        status="failed",
-        reason="its process ended without an answer",
-    )
+    return failed(job, "its process ended without an answer")
 
 
 def _learners(jobs: Sequence[Job], outcomes: Sequence[JobOutcome], folds: int) -> list[Entrant]:

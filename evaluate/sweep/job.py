@@ -58,8 +58,7 @@ def job_key(run: RunConfig, agent: str, data: str, needs: tuple[str, ...], sourc
         source: hash of the code of somebody's own agent; "" for ours.
     """
     ingredients: dict[str, Any] = {name: to_plain(getattr(run, name)) for name in _FOLD_FIELDS}
-    settings = SETTINGS[agent] if is_built_in(agent) else ()
-    ingredients |= {name: to_plain(getattr(run, name)) for name in settings}
+    ingredients |= _settings(run, agent)
     ingredients |= {"agent": agent, "data": data, "needs": list(needs), "source": source}
     made_by = {"feature_set": FEATURE_SET_VERSION, "version": software_version()}
     return json_sha256(ingredients | made_by)
@@ -67,6 +66,11 @@ def job_key(run: RunConfig, agent: str, data: str, needs: tuple[str, ...], sourc
 
 def trial_key(run: RunConfig, agent: str, source: str) -> str:
     """The hash of what counts as one configuration tried: everything but data, dates and seed."""
-    settings = SETTINGS[agent] if is_built_in(agent) else ()
-    ingredients = {name: to_plain(getattr(run, name)) for name in ("labels", "weights", *settings)}
-    return trial_hash(ingredients | {"agent": agent, "source": source})
+    ingredients = {name: to_plain(getattr(run, name)) for name in ("labels", "weights")}
+    return trial_hash(ingredients | _settings(run, agent) | {"agent": agent, "source": source})
+
+
+def _settings(run: RunConfig, agent: str) -> dict[str, Any]:
+    """The settings that decide what an agent of ours learns; somebody's own brings its own."""
+    names = SETTINGS[agent] if is_built_in(agent) else ()
+    return {name: to_plain(getattr(run, name)) for name in names}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from quantum_trader.evaluate.run_stages import Stages
 from quantum_trader.evaluate.run_train import Fitting
 from quantum_trader.evaluate.suite.guard import Failure, guarded, measured
 from quantum_trader.evaluate.sweep.agents import is_built_in
-from quantum_trader.evaluate.sweep.answers import RETURNS, Answers, JobOutcome, write_outcome
+from quantum_trader.evaluate.sweep.answers import RETURNS, Answers, JobOutcome, failed, write_outcome
 from quantum_trader.evaluate.sweep.job import Job, trial_key
 from quantum_trader.evaluate.sweep.ours import Ask, fit_ours
 from quantum_trader.evaluate.sweep.theirs import fit_theirs
@@ -46,16 +46,20 @@ def run_job(job: Job) -> JobOutcome:
         QuantumTraderError: the data cannot be used, which no agent is to blame for.
     """
     prepared = fold_data(job.run)
-    outcome = partial(JobOutcome, key=job.key, task=job.task, agent=job.agent, fold=job.fold, seed=job.seed)
     # Somebody else's code may hang or end the process it runs in.
     found = measured(_ours, job) if is_built_in(job.agent) else guarded(_theirs, job, limit_s=job.limit_s)
     peak = found.peak_bytes if np.isfinite(found.peak_bytes) else None
     if isinstance(found, Failure):
-        failed = outcome(status="failed", reason=found.reason, peak_bytes=peak)
-        write_outcome(job.folder, failed)
-        return failed
+        outcome = failed(job, found.reason, peak)
+        write_outcome(job.folder, outcome)
+        return outcome
     answered = found.value
-    done = outcome(
+    done = JobOutcome(
+        key=job.key,
+        task=job.task,
+        agent=job.agent,
+        fold=job.fold,
+        seed=job.seed,
         status="done",
         kind=answered.answers.kind,
         seconds_fit=answered.seconds_fit,

@@ -39,6 +39,10 @@ class ArbiterSettings:
     """Gate of the TFT where another member of the pool is missing or fails."""
     fallback: GateSettings = GateSettings()
     """Gate of XGBoost when it has to answer alone."""
+    barrier_atr: float = 1.5
+    """Distance of the labels' barriers from the entry, in ATR: what the probabilities are about."""
+    horizon_bars: int = 6
+    """Bars after which the labels end."""
     latency_budget_ms: float = 250.0
     """Milliseconds the TFT and PPO have for one call before XGBoost answers; 0 waits for ever."""
     clipped_share_limit: float = 0.25

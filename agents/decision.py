@@ -41,6 +41,14 @@ class Decision:
     """Why, in words."""
     timestamp: int | None = None
     """Open of the bar decided on, milliseconds since the epoch, UTC."""
+    probabilities: tuple[float, float, float] = (1.0, 0.0, 0.0)
+    """Of the deciding source, in the order of `Action`: HOLD, BUY, SELL; certain HOLD where none answered."""
+    close: float | None = None
+    """Close of the bar decided on, quote currency."""
+    atr: float | None = None
+    """ATR14 at that close, in price units: what barriers are multiples of; None in warm-up."""
+    warnings: tuple[str, ...] = ()
+    """What a bot should know besides the reason: drift of the inputs, a late bar, a member that is left out."""
     votes: tuple[Vote, ...] = ()
     """The members' opinions."""
     quantiles: NDArray[np.float32] | None = None

@@ -54,6 +54,8 @@ def fit_arbiter(
         primary=alone,
         tft_alone=alone,
         fallback=_gate(validation, fallback, unbiased, barrier_atr, horizon_bars, config),
+        barrier_atr=barrier_atr,
+        horizon_bars=horizon_bars,
         latency_budget_ms=config.latency_budget_ms,
         clipped_share_limit=config.clipped_share_limit,
     )

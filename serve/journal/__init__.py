@@ -1,0 +1,1 @@
+"""The journal: every bar, decision and outcome, in one SQLite file."""

@@ -1,0 +1,1 @@
+"""The monitor: what the journal says about how the Arbiter does."""

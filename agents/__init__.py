@@ -32,6 +32,11 @@ if TYPE_CHECKING:
         fit_calibration as fit_calibration,
     )
     from quantum_trader.agents.decision import Decision as Decision, Decisions as Decisions, Vote as Vote
+    from quantum_trader.agents.drift import (
+        Drift as Drift,
+        DriftReference as DriftReference,
+        fit_drift as fit_drift,
+    )
     from quantum_trader.agents.ensemble_agent import EnsembleAgent as EnsembleAgent
     from quantum_trader.agents.folder import (
         ModelFolder as ModelFolder,
@@ -39,7 +44,9 @@ if TYPE_CHECKING:
         load_model_folder as load_model_folder,
         save_model_folder as save_model_folder,
     )
+    from quantum_trader.agents.health import Health as Health, MemberHealth as MemberHealth
     from quantum_trader.agents.live import Signal as Signal, SignalMeta as SignalMeta
+    from quantum_trader.agents.live_config import LiveConfig as LiveConfig
     from quantum_trader.agents.logistic import LogisticAgent as LogisticAgent
     from quantum_trader.agents.network import EncoderOutput as EncoderOutput, NetworkOutput as NetworkOutput
     from quantum_trader.agents.network_agent import Encoded as Encoded, NetworkAgent as NetworkAgent
@@ -53,6 +60,11 @@ _MODULES = {
     "ArbiterSettings": "arbiter_settings",
     "Decision": "decision",
     "Decisions": "decision",
+    "Drift": "drift",
+    "DriftReference": "drift",
+    "Health": "health",
+    "LiveConfig": "live_config",
+    "MemberHealth": "health",
     "GateSettings": "arbiter_settings",
     "PolicyAgent": "policy_agent",
     "Signal": "live",
@@ -81,6 +93,7 @@ _MODULES = {
     "Calibration": "calibration",
     "XGBoostAgent": "xgboost_agent",
     "fit_calibration": "calibration",
+    "fit_drift": "drift",
     "load_model_folder": "folder",
     "save_model_folder": "folder",
 }

@@ -2,48 +2,50 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor, TimeoutError as FutureTimeout
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from quantum_trader.agents.arbiter_settings import ArbiterSettings, GateSettings
+from quantum_trader.agents.arbiter_settings import ArbiterSettings
+from quantum_trader.agents.arrival import LATE, Moment, late, moment_of, untimely
+from quantum_trader.agents.batcher import ROWS
+from quantum_trader.agents.check_up import check_up
+from quantum_trader.agents.clock import SteadyClock
 from quantum_trader.agents.decision import Decision, Decisions
-from quantum_trader.agents.history import BarLike, LiveHistories
-from quantum_trader.agents.opinion import Opinion, settle, silent
-from quantum_trader.agents.pool import log_opinion_pool, pooled
-from quantum_trader.agents.signals import Agent, ModelInputs, Signals
+from quantum_trader.agents.drift import Drift, DriftReference, DriftWatch
+from quantum_trader.agents.frame import decide_frame
+from quantum_trader.agents.health import Health
+from quantum_trader.agents.history import BarLike, LiveHistories, SymbolHistory
+from quantum_trader.agents.live_config import LiveConfig
+from quantum_trader.agents.panel import Panel
+from quantum_trader.agents.signals import Agent, ModelInputs
+from quantum_trader.agents.snapshot import read_snapshot, write_snapshot
 from quantum_trader.envs.actions import Action
-from quantum_trader.envs.bars import Bars
+from quantum_trader.envs.bars import Bar, Bars
 from quantum_trader.envs.contract import FuturesContract
+from quantum_trader.envs.errors import DataError
+from quantum_trader.envs.live_bar import as_bar
 from quantum_trader.envs.scaler import FeatureScaler
 
 if TYPE_CHECKING:
-    from quantum_trader.agents.network_agent import Encoded
     from quantum_trader.agents.policy_agent import PolicyAgent
     from quantum_trader.agents.tft.agent import TFTAgent
 
 Floats32 = NDArray[np.float32]
+Past = BarLike | Iterable[BarLike] | pd.DataFrame | Bars
 
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Primary:
-    """What the TFT and PPO have to say: opinions in order of preference, and the TFT's explanations."""
-
-    opinions: tuple[Opinion, ...]
-    votes: dict[str, Floats32]
-    explanation: Signals
+TOO_MANY = "too many symbols"
 
 
-class Arbiter:
+class Arbiter(Panel):
     """Combines the agents' signals into one decision per symbol, and never raises for a model's fault.
 
     The calibrated probabilities of TFT, XGBoost and PPO are pooled (`log_opinion_pool`), one encoder pass
@@ -54,6 +56,9 @@ class Arbiter:
     distribution, XGBoost decides by its own gate; where XGBoost fails too the decision is HOLD. Every
     decision says who decided and why.
 
+    All methods may be called from several threads. Each symbol has a lock of its own, held while its bar is
+    taken in, not while models think.
+
     Args:
         tft, ppo, fallback: the members; None where missing.
         settings: pool, gates and limits.
@@ -61,6 +66,9 @@ class Arbiter:
         problems: why members are missing, for `problems`.
         contracts: contract by symbol for live use; guessed from the symbol's name where not given.
         step_ms: length of a bar in live use, milliseconds.
+        live: limits of live use.
+        drift: how the features of the training rows are spread; None leaves drift unwatched.
+        clock: milliseconds since the epoch, UTC.
     """
 
     name = "arbiter"
@@ -77,198 +85,235 @@ class Arbiter:
         model_hash: str = "",
         contracts: Mapping[str, FuturesContract] | None = None,
         step_ms: int = 3_600_000,
+        live: LiveConfig | None = None,
+        drift: DriftReference | None = None,
+        clock: Callable[[], int] | None = None,
     ) -> None:
-        self.tft = tft
-        self.ppo = ppo
-        self.fallback = fallback
-        self.settings = settings
-        self.scaler = scaler
+        self.live = live if live is not None else LiveConfig()
+        super().__init__(
+            tft=tft, ppo=ppo, fallback=fallback, settings=settings, scaler=scaler, live=self.live
+        )
         self.problems = tuple(problems)
         self.model_hash = model_hash
-        self.histories = LiveHistories(contracts=contracts, step_ms=step_ms)
-        self._worker: ThreadPoolExecutor | None = None
+        self.histories = LiveHistories(contracts=contracts, step_ms=step_ms, kept_bars=self.live.kept_bars)
+        self.clock = clock if clock is not None else SteadyClock()
+        self.drift_watch = DriftWatch(drift) if drift is not None else None
+        self._decided: Counter[str] = Counter()
+        self._counting = Lock()
 
-    @property
-    def usual_gate(self) -> GateSettings:
-        """The gate of the source that decides while nothing fails."""
-        if self.tft is None:
-            return self.settings.fallback
-        present = {"tft": self.tft, "ppo": self.ppo, "xgboost": self.fallback}
-        whole = all(present[name] is not None for name in self.settings.pool)
-        return self.settings.primary if whole else self.settings.tft_alone
+    def add_to_history(self, symbol: str, bars: Past) -> int:
+        """Append bars without deciding; see `LiveHistories.extend`.
 
-    def add_to_history(self, symbol: str, bars: BarLike | Iterable[BarLike] | pd.DataFrame | Bars) -> int:
-        """Append bars without deciding; see `LiveHistories.extend`."""
-        return self.histories.extend(symbol, bars)
+        Raises:
+            DataError: a bar is incomplete or contradicts itself; those before it are kept.
+        """
+        history = self.histories[symbol]
+        with history.lock:
+            try:
+                return self.histories.extend(symbol, bars)
+            finally:
+                self._watch(history)
+
+    def warmup(self, bars: Mapping[str, Past]) -> dict[str, int]:
+        """`add_to_history` for several symbols.
+
+        Returns:
+            Bars now in the window of each, at most 60; decisions begin at 60.
+
+        Raises:
+            DataError: a bar is incomplete or contradicts itself; those before it are kept.
+        """
+        return {symbol: self.add_to_history(symbol, past) for symbol, past in bars.items()}
 
     def decide(self, symbol: str, bar: BarLike) -> Decision:
         """Append one closed bar of `symbol` and decide.
 
-        Raises:
-            DataError: the bar is incomplete or contradicts itself; the history is then as it was.
+        A bar that cannot be decided on is answered HOLD with the reason: a malformed, duplicate or older
+        one, one that is still open or lies in the future, and one that comes late (`LiveConfig`). All of
+        them but the late one leave the history as it was.
         """
         return self.decide_batch({symbol: bar})[symbol]
 
     def decide_batch(self, bars: Mapping[str, BarLike]) -> dict[str, Decision]:
-        """Append one closed bar per symbol and decide for all of them in one pass through the models."""
-        started = time.perf_counter()
-        taken = self.histories.take(bars)
-        answers = {name: self._waiting(name, reason) for name, reason in taken.held_up.items()}
-        if taken.ready:
-            inputs = self.histories.inputs(taken.ready, self.scaler)
-            decisions = self.decide_inputs(inputs, budget_ms=self.settings.latency_budget_ms)
-            answers |= {name: self._decision(name, decisions, row) for row, name in enumerate(taken.ready)}
-        elapsed = (time.perf_counter() - started) * 1000
-        return {name: replace(answers[name], latency_ms=elapsed) for name in bars}
+        """Append one closed bar per symbol and decide for all of them in one pass through the models.
 
-    def decide_inputs(self, inputs: ModelInputs, *, budget_ms: float = 0.0) -> Decisions:
-        """Decide for a batch of observations: no history, no state; what backtests and live calls share.
-
-        Args:
-            inputs: `B` observations.
-            budget_ms: milliseconds the TFT and PPO have before XGBoost answers; 0 waits for ever.
+        A symbol's decision does not depend on the symbols beside it, to the bit.
         """
-        asked = self._ask_primary(inputs, budget_ms)
-        opinions = list(asked.opinions)
-        votes = dict(asked.votes)
-        if not np.logical_or.reduce([opinion.answered for opinion in opinions]).all():
-            opinions.append(self._ask_fallback(inputs))
-            votes[opinions[-1].source] = opinions[-1].probabilities
-        settled = settle(opinions, len(inputs))
-        return Decisions(
-            actions=settled.actions,
-            signals=replace(asked.explanation, probabilities=settled.probabilities),
-            source=settled.source,
-            reason=settled.reason,
-            votes=votes,
-        )
+        started = time.perf_counter()
+        moments = self._take(bars)
+        asked = [symbol for symbol, moment in moments.items() if not moment.reason]
+        answers = {symbol: self._held(symbol, moment) for symbol, moment in moments.items() if moment.reason}
+        for start in range(0, len(asked), ROWS):
+            answers |= self._judge(asked[start : start + ROWS], moments)
+        with self._counting:
+            self._decided.update(answer.source for answer in answers.values())
+        elapsed = (time.perf_counter() - started) * 1000
+        return {symbol: replace(answers[symbol], latency_ms=elapsed) for symbol in bars}
 
-    def signals(self, inputs: ModelInputs) -> Signals:
-        """The deciding sources' probabilities before the gate (the Agent protocol)."""
-        return self.decide_inputs(inputs).signals
+    def decide_frame(self, frame: pd.DataFrame, symbol: str = "") -> pd.DataFrame:
+        """Decide at the close of every bar of a frame; see `quantum_trader.agents.frame.decide_frame`."""
+        return decide_frame(self, frame, symbol)
 
-    def _ask_primary(self, inputs: ModelInputs, budget_ms: float) -> _Primary:
-        """The TFT and PPO, within their time; whatever goes wrong becomes an opinion that answers nothing."""
-        if self.tft is None:
-            return self._no_primary(inputs, "TFT not available")
-        try:
-            if budget_ms <= 0:
-                return self._consult(inputs)
-            if self._worker is None:
-                self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="arbiter")
-            return self._worker.submit(self._consult, inputs).result(timeout=budget_ms / 1000)
-        except FutureTimeout:
-            return self._no_primary(inputs, f"TFT took longer than {budget_ms:g} ms")
-        except Exception as error:
-            # A bot must get an answer whatever a model does; the fault is logged and named in the reason.
-            _log.exception("the TFT failed; the fallback decides")
-            return self._no_primary(inputs, f"TFT failed ({type(error).__name__})")
+    def snapshot(self) -> bytes:
+        """Every history, for `restore` in this or another process; see `quantum_trader.agents.snapshot`."""
+        return write_snapshot(self.histories)
 
-    def _consult(self, inputs: ModelInputs) -> _Primary:
-        """One encoder pass for both; rows out of distribution are not theirs to judge."""
-        assert self.tft is not None
-        encoded = self.tft.encode(inputs)
-        signals = self.tft.answer(encoded)
-        strange = self._out_of_distribution(inputs)
-        failure = "out of distribution" if strange.any() else ""
-        if not np.isfinite(signals.probabilities[~strange]).all():
-            failure = " or ".join(filter(None, (failure, "TFT answered NaN")))
-        settings = self.settings
-        alone = Opinion(
-            source="tft",
-            probabilities=log_opinion_pool((signals.probabilities,), (1.0,), settings.tft_alone.bias),
-            gate=settings.tft_alone,
-            failure=failure,
-        )
-        alone = replace(alone, probabilities=alone.without(strange))
-        found = {
-            "tft": signals.probabilities,
-            "ppo": self._ask_policy(inputs, encoded, self.tft),
-            "xgboost": self._ask_trees(inputs) if "xgboost" in settings.pool else None,
+    def restore(self, data: bytes) -> dict[str, int]:
+        """Take up the histories of a snapshot; those of other symbols stay.
+
+        Returns:
+            Bars in the window of each restored symbol.
+
+        Raises:
+            ConfigError: not a snapshot, damaged, newer, or of another feature set or bar length; nothing has
+                changed then.
+        """
+        found = read_snapshot(data, self.histories)
+        self.histories.replace(found)
+        for history in found.values():
+            self._watch(history)
+        return {symbol: history.length for symbol, history in found.items()}
+
+    def adopt(self, other: Arbiter) -> None:
+        """Go on with the histories of another Arbiter, whose place this one takes."""
+        self.histories = other.histories
+        self.always_ask = other.always_ask
+        for symbol in self.histories.symbols():
+            history = self.histories[symbol]
+            with history.lock:
+                self._watch(history)
+
+    def health(self) -> Health:
+        """How the members, the feed and the inputs do."""
+        with self._counting:
+            decided = dict(self._decided)
+        return check_up(self, decided)
+
+    def _take(self, bars: Mapping[str, BarLike]) -> dict[str, Moment]:
+        """Check every bar, and append those that can be; each symbol's state is read under its lock."""
+        now_ms = self.clock()
+        checked: dict[str, Bar | str] = {
+            symbol: self._checked(symbol, bar, now_ms) for symbol, bar in bars.items()
         }
-        votes = {name: vote for name, vote in found.items() if vote is not None}
-        if any(name not in votes for name in settings.pool):
-            return _Primary(opinions=(alone,), votes=votes, explanation=signals)
-        together = Opinion(
-            source="+".join(settings.pool), probabilities=pooled(votes, settings), gate=settings.primary
-        )
-        together = replace(together, probabilities=together.without(strange))
-        return _Primary(opinions=(together, alone), votes=votes, explanation=signals)
+        moments = {
+            symbol: self._unseen(symbol, found) for symbol, found in checked.items() if isinstance(found, str)
+        }
+        # In one order for all callers, or two batches could wait for each other for ever.
+        accepted = sorted(symbol for symbol, found in checked.items() if isinstance(found, Bar))
+        with ExitStack() as locks:
+            histories = {symbol: self.histories[symbol] for symbol in accepted}
+            for history in histories.values():
+                locks.enter_context(history.lock)
+            for symbol, history in histories.items():
+                moments[symbol] = self._added(history, checked[symbol], now_ms)
+            drifting = self._drifting(accepted)
+        missing = self.left_out()
+        return {
+            symbol: replace(moment, warnings=(*missing, *drifting.get(symbol, ())))
+            for symbol, moment in ((symbol, moments[symbol]) for symbol in bars)
+        }
 
-    def _ask_trees(self, inputs: ModelInputs) -> Floats32 | None:
-        """XGBoost as a member of the pool; None where it is missing or fails."""
-        if self.fallback is None:
-            return None
+    def _checked(self, symbol: str, value: BarLike, now_ms: int) -> Bar | str:
+        """The bar, or why it cannot be taken in."""
         try:
-            return self.fallback.signals(inputs).probabilities
-        except Exception:
-            _log.exception("XGBoost failed; the TFT decides without it")
-            return None
+            bar = as_bar(value, symbol=symbol)
+        except DataError as error:
+            return f"bad bar: {error}"
+        early = untimely(bar, now_ms=now_ms, step_ms=self.histories.step_ms, config=self.live)
+        if early:
+            return early
+        full = symbol not in self.histories and len(self.histories) >= self.live.max_symbols
+        return TOO_MANY if full else bar
 
-    def _ask_policy(self, inputs: ModelInputs, encoded: Encoded, by: TFTAgent) -> Floats32 | None:
-        if self.ppo is None:
-            return None
-        try:
-            return self.ppo.vote(inputs, encoded, by)
-        except Exception:
-            _log.exception("the PPO policy failed; the TFT decides alone")
-            return None
+    def _added(self, history: SymbolHistory, bar: Bar | str, now_ms: int) -> Moment:
+        assert isinstance(bar, Bar)
+        arrival = history.add(bar)
+        if not arrival.accepted:
+            return moment_of(history, arrival.reason)
+        if self.drift_watch is not None:
+            self.drift_watch.see(history.symbol, history.newest)
+        behind = late(bar, now_ms=now_ms, step_ms=history.step_ms, config=self.live)
+        return moment_of(history, LATE if behind else "")
 
-    def _ask_fallback(self, inputs: ModelInputs) -> Opinion:
-        probabilities, failure = silent(len(inputs)), "XGBoost answered NaN"
-        if self.fallback is None:
-            failure = "XGBoost not available"
-        else:
-            try:
-                answer = self.fallback.signals(inputs).probabilities
-                probabilities = log_opinion_pool((answer,), (1.0,), self.settings.fallback.bias)
-            except Exception as error:
-                _log.exception("XGBoost failed; the decision is HOLD")
-                failure = f"XGBoost failed ({type(error).__name__})"
-        return Opinion(
-            source="xgboost", probabilities=probabilities, gate=self.settings.fallback, failure=failure
+    def _unseen(self, symbol: str, reason: str) -> Moment:
+        """A refused bar of a symbol, which may have no history and gets none for it."""
+        if symbol in self.histories:
+            history = self.histories[symbol]
+            with history.lock:
+                return moment_of(history, reason)
+        return Moment(reason=reason, timestamp=None, close=None, atr=None, warming_up=True)
+
+    def _drifting(self, symbols: list[str]) -> dict[str, tuple[str, ...]]:
+        if self.drift_watch is None:
+            return {}
+        worst = self.drift_watch.worst(symbols)
+        return {symbol: (_in_words(drift),) for symbol, drift in worst.items() if drift.beyond}
+
+    def _watch(self, history: SymbolHistory) -> None:
+        """Start the drift watch of a symbol anew from the bars that its history keeps."""
+        if self.drift_watch is not None and history.last_timestamp is not None:
+            self.drift_watch.begin(history.symbol, history.features())
+
+    def _judge(self, symbols: list[str], moments: Mapping[str, Moment]) -> dict[str, Decision]:
+        """Decisions of symbols whose windows are full, by one pass."""
+        inputs = ModelInputs(
+            windows=self.scaler.transform(np.stack([_known(moments[name].window) for name in symbols])),
+            context=np.stack([_known(moments[name].context) for name in symbols]),
         )
+        decisions = self.decide_inputs(inputs, budget_ms=self.settings.latency_budget_ms, guarded=True)
+        confidence = decisions.signals.directional_confidence
+        return {
+            name: self._decision(name, moments[name], decisions, row, float(confidence[row]))
+            for row, name in enumerate(symbols)
+        }
 
-    def _no_primary(self, inputs: ModelInputs, failure: str) -> _Primary:
-        nothing = silent(len(inputs))
-        opinion = Opinion(source="tft", probabilities=nothing, gate=self.settings.tft_alone, failure=failure)
-        return _Primary(opinions=(opinion,), votes={}, explanation=Signals(probabilities=nothing))
-
-    def _out_of_distribution(self, inputs: ModelInputs) -> NDArray[np.bool_]:
-        """bool [B]: too many values of the window stand at the clip bounds the scaler learnt in training."""
-        clipped = np.abs(inputs.windows) >= self.scaler.clip
-        return np.asarray(clipped.mean(axis=(1, 2)) > self.settings.clipped_share_limit)
-
-    def _waiting(self, symbol: str, reason: str) -> Decision:
-        history = self.histories[symbol]
+    def _held(self, symbol: str, moment: Moment) -> Decision:
         return Decision(
             symbol=symbol,
             action=Action.HOLD,
             confidence=0.0,
             hold_probability=1.0,
             source="none",
-            reason=reason,
-            timestamp=history.last_timestamp,
-            warming_up=True,
+            reason=moment.reason,
+            timestamp=moment.timestamp,
+            close=moment.close,
+            atr=moment.atr,
+            warnings=moment.warnings,
+            warming_up=moment.warming_up,
             model_hash=self.model_hash,
         )
 
-    def _decision(self, symbol: str, decisions: Decisions, row: int) -> Decision:
-        signals, history = decisions.signals, self.histories[symbol]
-        answered = decisions.source[row] != "none"
-        by_tft = answered and decisions.source[row] != "xgboost"
+    def _decision(
+        self, symbol: str, moment: Moment, decisions: Decisions, row: int, confidence: float
+    ) -> Decision:
+        signals, source = decisions.signals, decisions.source[row]
+        by_tft = source not in ("none", "xgboost")
+        hold, buy, sell = (float(value) for value in signals.probabilities[row])
         return Decision(
             symbol=symbol,
             action=Action(int(decisions.actions[row])),
-            confidence=float(signals.directional_confidence[row]) if answered else 0.0,
-            hold_probability=float(signals.probabilities[row, Action.HOLD]),
-            source=decisions.source[row],
+            confidence=confidence if source != "none" else 0.0,
+            hold_probability=hold,
+            probabilities=(hold, buy, sell),
+            source=source,
             reason=decisions.reason[row],
-            timestamp=history.last_timestamp,
+            timestamp=moment.timestamp,
+            close=moment.close,
+            atr=moment.atr,
+            warnings=moment.warnings,
             votes=decisions.vote(row),
             quantiles=signals.quantiles[row] if by_tft and signals.quantiles is not None else None,
             attention=signals.attention[row] if by_tft and signals.attention is not None else None,
             importances=signals.importances[row] if by_tft and signals.importances is not None else None,
-            warming_up=history.warming_up,
+            warming_up=moment.warming_up,
             model_hash=self.model_hash,
         )
+
+
+def _known(value: Floats32 | None) -> Floats32:
+    assert value is not None
+    return value
+
+
+def _in_words(drift: Drift) -> str:
+    return f"drift: {drift.feature} {drift.score:.2f}, in training at most {drift.limit:.2f}"

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from quantum_trader.agents.arbiter import Arbiter
 from quantum_trader.agents.arbiter_settings import ArbiterSettings
+from quantum_trader.agents.drift import DriftReference
 from quantum_trader.agents.folder import Provenance, load_model_folder, save_model_folder
-from quantum_trader.envs.config import from_plain
+from quantum_trader.agents.live_config import LiveConfig
+from quantum_trader.envs.config import from_plain, to_plain
 from quantum_trader.envs.contract import FuturesContract
 from quantum_trader.envs.errors import ConfigError, ModelFolderError
 from quantum_trader.envs.files import json_sha256
@@ -37,6 +39,7 @@ def save_settings(
     scaler: FeatureScaler,
     data_sha256: str,
     seed: int,
+    drift: DriftReference | None = None,
 ) -> None:
     """Write the Arbiter's own model folder; its members lie beside it.
 
@@ -45,6 +48,7 @@ def save_settings(
         settings: fitted for the members.
         members: model hash by name of each member: the settings hold for these and no others.
         scaler, data_sha256, seed: of the run.
+        drift: how the features of the training rows are spread; None leaves drift unwatched.
     """
     save_model_folder(
         path,
@@ -54,7 +58,7 @@ def save_settings(
         calibration=None,
         provenance=Provenance.now(data_sha256=data_sha256, seed=seed, metrics={}),
         files={},
-        extra={"members": dict(members)},
+        extra={"members": dict(members), "drift": None if drift is None else to_plain(drift)},
     )
 
 
@@ -66,6 +70,7 @@ def load_arbiter(
     members: Sequence[str] = MEMBERS,
     contracts: Mapping[str, FuturesContract] | None = None,
     step_ms: int = 3_600_000,
+    live: LiveConfig | None = None,
 ) -> Arbiter:
     """An Arbiter with whatever members can be loaded from `models`.
 
@@ -77,7 +82,7 @@ def load_arbiter(
         confidence_threshold: replaces the fitted one; None keeps it.
         strict: raise for a member that cannot be loaded.
         members: which to load; the others count as absent, not as problems.
-        contracts, step_ms: see `Arbiter`.
+        contracts, step_ms, live: see `Arbiter`.
 
     Raises:
         ModelFolderError: only with `strict`.
@@ -104,7 +109,8 @@ def load_arbiter(
     scaler = tft.scaler if tft is not None else None
     xgboost = attempt("xgboost", lambda path: _load_xgboost(path, scaler)) if "xgboost" in members else None
     found = {member.name: member.model_hash for member in (tft, ppo, xgboost) if member is not None}
-    settings = attempt("arbiter", lambda path: _load_settings(path, found)) or ArbiterSettings()
+    fitted = attempt("arbiter", lambda path: _load_settings(path, found))
+    settings, drift = fitted or (ArbiterSettings(), None)
     if confidence_threshold is not None:
         settings = settings.with_confidence_threshold(confidence_threshold)
     return Arbiter(
@@ -117,6 +123,8 @@ def load_arbiter(
         model_hash=json_sha256(found)[:16] if found else "",
         contracts=contracts,
         step_ms=step_ms,
+        live=live,
+        drift=drift,
     )
 
 
@@ -141,14 +149,16 @@ def _load_xgboost(path: Path, scaler: FeatureScaler | None) -> XGBoostAgent:
     return agent
 
 
-def _load_settings(path: Path, members: Mapping[str, str]) -> ArbiterSettings:
+def _load_settings(path: Path, members: Mapping[str, str]) -> tuple[ArbiterSettings, DriftReference | None]:
     """The fitted settings, if they were fitted for the members found; a missing member does not matter."""
     folder = load_model_folder(path, kind=KIND)
     fitted_for = folder.extra.get("members", {})
     for name, model_hash in members.items():
         if fitted_for.get(name) != model_hash:
             raise ModelFolderError(f"{path} was fitted for another {name} model: repeat the run.")
+    drift = folder.extra.get("drift")
     try:
-        return from_plain(ArbiterSettings, folder.config, where=str(path))
+        settings = from_plain(ArbiterSettings, folder.config, where=str(path))
+        return settings, None if drift is None else from_plain(DriftReference, drift, where=f"{path}: drift")
     except ConfigError as error:
         raise ModelFolderError(f"{error} Train the run again.") from error

@@ -48,7 +48,7 @@ class Decision:
     atr: float | None = None
     """ATR14 at that close, in price units: what barriers are multiples of; None in warm-up."""
     warnings: tuple[str, ...] = ()
-    """What a bot should know besides the reason: drift of the inputs, a late bar, a member that is left out."""
+    """What a bot should know besides the reason: drift of the inputs, a member that is left out."""
     votes: tuple[Vote, ...] = ()
     """The members' opinions."""
     quantiles: NDArray[np.float32] | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from quantum_trader.agents.bar_store import BarStore
 from quantum_trader.agents.signals import ModelInputs
 from quantum_trader.envs.bars import Bar, Bars
 from quantum_trader.envs.context import CONTEXT_SIZE, context_rows
@@ -19,12 +22,16 @@ from quantum_trader.envs.live_bar import as_bar
 from quantum_trader.envs.presets import guess_preset
 from quantum_trader.envs.scaler import FeatureScaler
 from quantum_trader.envs.stream import FeatureStream
-from quantum_trader.envs.windows import MAX_GAP_BARS, WINDOW, is_break
+from quantum_trader.envs.windows import MAX_GAP_BARS, WINDOW, find_breaks, is_break
 
 BarLike = Bar | Mapping[str, Any] | pd.Series
 
 HOUR_MS = 3_600_000
 INSUFFICIENT_HISTORY = "insufficient history"
+KEPT_BARS = 3_000
+"""Bars kept of a symbol: what EMA200 still remembers of older ones, 1e-13, is less than float32 can tell."""
+SPARE_BARS = 1_000
+"""Bars that may come on top before the oldest are forgotten all at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,17 +59,41 @@ class SymbolHistory:
 
     A bar that is not newer than the last one is refused. A bar after an over-long gap starts a new window,
     since no window may span such a gap; the indicators themselves go on, as they do in training.
+
+    The last bars are kept, so that the history can be saved and opened again to the same bits. When there
+    are `SPARE_BARS` more than `kept_bars`, the oldest are forgotten and the indicators opened anew on the
+    rest, which no float32 feature can tell.
+
+    Args:
+        symbol, contract: of the instrument.
+        step_ms: length of a bar.
+        kept_bars: bars that stay when the oldest are forgotten.
+
+    Attributes:
+        lock: held while the history changes or several of its parts are read together.
     """
 
-    def __init__(self, symbol: str, contract: FuturesContract, *, step_ms: int = HOUR_MS) -> None:
+    def __init__(
+        self,
+        symbol: str,
+        contract: FuturesContract,
+        *,
+        step_ms: int = HOUR_MS,
+        kept_bars: int = KEPT_BARS,
+    ) -> None:
         self.symbol = symbol
         self.contract = contract
         self.step_ms = step_ms
+        self.kept_bars = kept_bars
         self.last_timestamp: int | None = None
+        self.close: float | None = None
+        self.atr: float | None = None
+        self.lock = threading.RLock()
         self._stream = FeatureStream(contract, step_ms)
         self._window = np.zeros((WINDOW, len(FEATURE_NAMES)), dtype=np.float32)
         self._context = np.zeros(CONTEXT_SIZE, dtype=np.float32)
         self._filled = 0
+        self._store = BarStore()
 
     @property
     def length(self) -> int:
@@ -79,20 +110,66 @@ class SymbolHistory:
         """Whether some indicator in the window stands at its neutral value for want of bars."""
         return bool(np.isnan(self._window).any())
 
+    @property
+    def newest(self) -> NDArray[np.float32]:
+        """float32 [14]: raw features of the newest bar, NaN in warm-up; a view."""
+        newest: NDArray[np.float32] = self._window[-1]
+        return newest
+
+    @property
+    def bars(self) -> Bars:
+        """The bars that are kept; a copy."""
+        with self.lock:
+            return self._store.bars(self.symbol, self.step_ms)
+
+    def refusal(self, bar: Bar) -> str:
+        """Why the bar would be refused; empty where it would not."""
+        if self.last_timestamp is None or bar.timestamp > self.last_timestamp:
+            return ""
+        return "duplicate bar" if bar.timestamp == self.last_timestamp else "out-of-order bar"
+
     def add(self, bar: Bar) -> Arrival:
         """Append one closed bar; refuse one that is not newer than the last."""
-        if self.last_timestamp is not None and bar.timestamp <= self.last_timestamp:
-            word = "duplicate" if bar.timestamp == self.last_timestamp else "out-of-order"
-            return Arrival(accepted=False, reason=f"{word} bar")
-        broken = self.last_timestamp is not None and is_break(
-            self.last_timestamp, bar.timestamp, self.step_ms, self.contract, MAX_GAP_BARS
-        )
-        row = self._stream.update(bar)
-        self._push(row.features, 0 if broken else self._filled)
-        moment = np.array([bar.timestamp], dtype=np.int64)
-        self._context = context_rows(row.static[None], moment, self.step_ms)[0]
-        self.last_timestamp = bar.timestamp
-        return Arrival(accepted=True, reason="gap in the data" if broken else "")
+        with self.lock:
+            refused = self.refusal(bar)
+            if refused:
+                return Arrival(accepted=False, reason=refused)
+            broken = self.last_timestamp is not None and is_break(
+                self.last_timestamp, bar.timestamp, self.step_ms, self.contract, MAX_GAP_BARS
+            )
+            row = self._stream.update(bar)
+            self._push(row.features, 0 if broken else self._filled)
+            moment = np.array([bar.timestamp], dtype=np.int64)
+            self._context = context_rows(row.static[None], moment, self.step_ms)[0]
+            self._note(bar, row.atr)
+            self._store.append(bar)
+            if len(self._store) >= self.kept_bars + SPARE_BARS:
+                self._store.keep_last(self.kept_bars)
+                self._open(self._store.bars(self.symbol, self.step_ms), self._filled)
+            return Arrival(accepted=True, reason="gap in the data" if broken else "")
+
+    def begin(self, bars: Bars) -> None:
+        """Take in a whole past at once; the same as adding its bars one by one to a new history.
+
+        Args:
+            bars: T >= 1 bars of the symbol; what was known before is forgotten.
+        """
+        spare = max(len(bars) - self.kept_bars, 0) // SPARE_BARS * SPARE_BARS
+        breaks = np.flatnonzero(find_breaks(bars, self.contract, MAX_GAP_BARS))
+        filled = len(bars) - (int(breaks[-1]) if len(breaks) else 0)
+        self.reopen(bars[spare:], min(filled, WINDOW))
+
+    def reopen(self, bars: Bars, filled: int) -> None:
+        """The history that kept `bars` and had `filled` of them in its window."""
+        with self.lock:
+            self._store = BarStore.of(bars)
+            self._open(bars, filled)
+            self._note(bars.bar(-1), self.atr if self.atr is not None else math.nan)
+
+    def features(self) -> NDArray[np.float32]:
+        """float32 [T, 14]: raw features of the kept bars, NaN in warm-up."""
+        with self.lock:
+            return FeatureStream.from_bars(self.contract, self.bars)[1].features
 
     def window(self) -> NDArray[np.float32]:
         """float32 [WINDOW, 14], raw features, oldest first; a copy."""
@@ -102,6 +179,19 @@ class SymbolHistory:
         """float32 [CONTEXT_SIZE] of the newest bar; a copy."""
         return self._context.copy()
 
+    def _open(self, bars: Bars, filled: int) -> None:
+        self._stream, table = FeatureStream.from_bars(self.contract, bars)
+        newest = table.features[-WINDOW:]
+        self._window = np.zeros_like(self._window)
+        self._window[WINDOW - len(newest) :] = newest
+        self._filled = filled
+        self._context = context_rows(table.static[-1:], bars.timestamp[-1:], self.step_ms)[0]
+        self.atr = float(table.atr[-1]) if math.isfinite(table.atr[-1]) else None
+
+    def _note(self, bar: Bar, atr: float) -> None:
+        self.last_timestamp, self.close = bar.timestamp, bar.close
+        self.atr = atr if math.isfinite(atr) else None
+
     def _push(self, row: NDArray[np.float32], kept: int) -> None:
         self._window[:-1] = self._window[1:]
         self._window[-1] = row
@@ -109,23 +199,46 @@ class SymbolHistory:
 
 
 class LiveHistories:
-    """Histories of many symbols, created when a symbol is first seen."""
+    """Histories of many symbols, created when a symbol is first seen; safe to use from several threads."""
 
     def __init__(
-        self, *, contracts: Mapping[str, FuturesContract] | None = None, step_ms: int = HOUR_MS
+        self,
+        *,
+        contracts: Mapping[str, FuturesContract] | None = None,
+        step_ms: int = HOUR_MS,
+        kept_bars: int = KEPT_BARS,
     ) -> None:
+        self.step_ms = step_ms
         self._contracts = dict(contracts or {})
-        self._step_ms = step_ms
+        self._kept_bars = kept_bars
         self._histories: dict[str, SymbolHistory] = {}
+        self._creating = threading.Lock()
 
     def __contains__(self, symbol: str) -> bool:
         return symbol in self._histories
 
     def __getitem__(self, symbol: str) -> SymbolHistory:
-        if symbol not in self._histories:
-            contract = self._contracts.get(symbol) or guess_preset(symbol)
-            self._histories[symbol] = SymbolHistory(symbol, contract, step_ms=self._step_ms)
-        return self._histories[symbol]
+        known = self._histories.get(symbol)
+        if known is not None:
+            return known
+        with self._creating:
+            return self._histories.setdefault(symbol, self.new(symbol))
+
+    def __len__(self) -> int:
+        return len(self._histories)
+
+    def new(self, symbol: str) -> SymbolHistory:
+        """An empty history of `symbol` that is not among these."""
+        return SymbolHistory(symbol, self.contract(symbol), step_ms=self.step_ms, kept_bars=self._kept_bars)
+
+    def contract(self, symbol: str) -> FuturesContract:
+        """The contract given for `symbol`, else the one its name suggests."""
+        return self._contracts.get(symbol) or guess_preset(symbol)
+
+    def replace(self, histories: Mapping[str, SymbolHistory]) -> None:
+        """Take these histories in the place of those of the same symbols."""
+        with self._creating:
+            self._histories |= histories
 
     def symbols(self) -> list[str]:
         """Symbols seen so far, in order of first sight."""
@@ -170,8 +283,11 @@ class LiveHistories:
         Raises:
             DataError: a bar is incomplete or contradicts itself; those before it are kept.
         """
-        for bar in _each(bars):
-            self.add(symbol, bar)
+        if isinstance(bars, Bars) and self._opens_at_once(symbol, bars):
+            self[symbol].begin(bars)
+        else:
+            for bar in _each(bars):
+                self.add(symbol, bar)
         return self[symbol].length
 
     def inputs(self, symbols: Sequence[str], scaler: FeatureScaler) -> ModelInputs:
@@ -179,6 +295,11 @@ class LiveHistories:
         windows = np.stack([self._histories[symbol].window() for symbol in symbols])
         context = np.stack([self._histories[symbol].context() for symbol in symbols])
         return ModelInputs(windows=scaler.transform(windows), context=context)
+
+    def _opens_at_once(self, symbol: str, bars: Bars) -> bool:
+        """Whether `bars` are the whole past of a symbol not seen before."""
+        fresh = symbol not in self._histories or self._histories[symbol].last_timestamp is None
+        return fresh and len(bars) > 0 and bars.step_ms == self.step_ms
 
 
 def _each(bars: BarLike | Iterable[BarLike] | pd.DataFrame | Bars) -> Iterable[BarLike]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,17 +25,25 @@ class Opinion:
     """float32 [B, 3] in the order of `Action`."""
     gate: GateSettings
     """When these probabilities become BUY or SELL."""
-    failure: str = ""
-    """Why rows without an answer have none; "" where that needs no mention."""
+    failures: tuple[str, ...] = ()
+    """[B], why a row without an answer has none, "" where that needs no mention; () where none needs it."""
 
     @property
     def answered(self) -> Mask:
         """bool [B]: rows with an answer."""
         return np.asarray(np.isfinite(self.probabilities).all(axis=1))
 
-    def without(self, rows: Mask) -> Floats32:
-        """float32 [B, 3]: the probabilities with NaN in `rows` (bool [B])."""
-        return np.where(rows[:, None], np.float32(np.nan), self.probabilities)
+    def without(self, rows: Mask) -> Opinion:
+        """The same opinion with no answer for `rows` (bool [B])."""
+        return replace(self, probabilities=np.where(rows[:, None], np.float32(np.nan), self.probabilities))
+
+    def part(self, rows: slice) -> Opinion:
+        """The same opinion about `rows` alone."""
+        return replace(self, probabilities=self.probabilities[rows], failures=self.failures[rows])
+
+    def failure(self, row: int) -> str:
+        """Why `row` has no answer, "" where that needs no mention."""
+        return self.failures[row] if self.failures else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,17 +76,20 @@ def settle(opinions: Sequence[Opinion], count: int) -> Settled:
     """
     probabilities = np.tile(np.array([1.0, 0.0, 0.0], dtype=np.float32), (count, 1))
     actions = np.full(count, Action.HOLD, dtype=np.int8)
-    source, reason = ["none"] * count, ["; ".join(filter(None, (o.failure for o in opinions)))] * count
+    source, reason = ["none"] * count, [""] * count
     waiting = np.ones(count, dtype=np.bool_)
-    failures: list[str] = []
+    failures: list[list[str]] = [[] for _ in range(count)]
     for opinion in opinions:
-        prefix = "; ".join(failures) + ": " if failures else ""
-        for row in np.flatnonzero(waiting & opinion.answered):
+        answered = opinion.answered
+        for row in np.flatnonzero(waiting & answered):
             probabilities[row], source[row] = opinion.probabilities[row], opinion.source
             actions[row], why = decide_row(opinion.probabilities[row], opinion.gate)
-            reason[row] = prefix + why
-        waiting &= ~opinion.answered
-        failures += [opinion.failure] if opinion.failure else []
+            reason[row] = ": ".join(filter(None, ("; ".join(failures[row]), why)))
+        waiting &= ~answered
+        for row in np.flatnonzero(waiting):
+            failures[row] += filter(None, [opinion.failure(int(row))])
+    for row in np.flatnonzero(waiting):
+        reason[row] = "; ".join(failures[row])
     return Settled(probabilities=probabilities, actions=actions, source=tuple(source), reason=tuple(reason))
 
 

@@ -67,6 +67,19 @@ class Signals:
     def __len__(self) -> int:
         return len(self.probabilities)
 
+    def part(self, rows: slice) -> Signals:
+        """The signals of `rows` alone."""
+
+        def cut(values: Floats32 | None) -> Floats32 | None:
+            return None if values is None else values[rows]
+
+        return Signals(
+            probabilities=self.probabilities[rows],
+            quantiles=cut(self.quantiles),
+            attention=cut(self.attention),
+            importances=cut(self.importances),
+        )
+
     @property
     def actions(self) -> NDArray[np.int8]:
         """int8 [B]: the most probable action of each row."""

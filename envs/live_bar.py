@@ -13,6 +13,7 @@ from quantum_trader.envs.bars import Bar, epoch_ms
 from quantum_trader.envs.errors import DataError
 
 _PRICES = ("open", "high", "low", "close")
+_LAST_MS = 7_258_118_400_000
 
 
 def as_bar(value: Bar | Mapping[str, Any] | pd.Series[Any], *, symbol: str) -> Bar:
@@ -43,7 +44,7 @@ def _from_mapping(value: Mapping[str, Any] | pd.Series[Any], symbol: str) -> Bar
         numbers = {name: float(value[name]) for name in (*_PRICES, "volume")}
         funding = float(value["funding_rate"]) if "funding_rate" in value else math.nan
         return Bar(timestamp=_epoch(value["timestamp"]), funding_rate=funding, **numbers)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(
             f"{symbol}: the bar holds a value that cannot be read ({error}); send numbers."
         ) from error
@@ -56,6 +57,8 @@ def _epoch(value: Any) -> int:
 
 
 def _fault(bar: Bar) -> str | None:
+    if not 0 <= bar.timestamp < _LAST_MS:
+        return "a timestamp outside the years 1970 to 2200"
     prices = [getattr(bar, name) for name in _PRICES]
     if not all(math.isfinite(price) and price > 0 for price in prices):
         return "a price that is not a positive number"
@@ -69,4 +72,6 @@ def _fault(bar: Bar) -> str | None:
 
 
 def _moment(bar: Bar) -> str:
+    if not 0 <= bar.timestamp < _LAST_MS:
+        return f"{bar.timestamp} ms"
     return pd.Timestamp(bar.timestamp, unit="ms", tz="UTC").isoformat()

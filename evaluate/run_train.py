@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from quantum_trader.agents.arbiter import Arbiter
 from quantum_trader.agents.arbiter_folder import load_arbiter, save_settings
 from quantum_trader.agents.bilstm.config import bilstm_preset
+from quantum_trader.agents.drift import fit_drift
 from quantum_trader.agents.ensemble_agent import EnsembleAgent
 from quantum_trader.agents.folder import load_model_folder
 from quantum_trader.agents.logistic import LogisticAgent
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from quantum_trader.agents.tft.agent import TFTAgent
     from quantum_trader.train.network_figures import EpochReport
     from quantum_trader.train.rl.fit import FittedPolicy
+
+Floats32 = NDArray[np.float32]
 
 Result = TypeVar("Result")
 Settings = TypeVar("Settings")
@@ -295,6 +298,7 @@ class Fitting:
                 scaler=self.prepared.scaler,
                 data_sha256=self.prepared.data_sha256,
                 seed=self.config.seed,
+                drift=fit_drift(_training_features(self.prepared.train)),
             )
             return load()
 
@@ -307,6 +311,11 @@ class Fitting:
 
     def _ingredients(self, settings: Any) -> dict[str, Any]:
         return self.data | {"config": to_plain(settings), "seed": self.config.seed}
+
+
+def _training_features(train: PooledDataset) -> list[Floats32]:
+    """Raw features of each market's training rows, float32 [rows, 14], in order."""
+    return [market.features[train.end[train.market == i]] for i, market in enumerate(train.markets)]
 
 
 def load_agents(

@@ -11,7 +11,6 @@ from quantum_trader.agents.arbiter_settings import ArbiterSettings, GateSettings
 from quantum_trader.agents.signals import ModelInputs
 from quantum_trader.envs.actions import Action
 from quantum_trader.envs.context import CONTEXT_SIZE
-from quantum_trader.envs.errors import DataError
 from quantum_trader.envs.scaler import REFERENCE_SCALER
 
 from .fakes import FakeAgent, FakePPO, FakeTFT, bar, bars
@@ -182,14 +181,17 @@ def test_a_stale_bar_is_refused_and_leaves_no_trace() -> None:
     assert disturbed.decide("A", bar(60)).action is clean.decide("A", bar(60)).action
 
 
-def test_a_broken_bar_is_an_error_that_changes_nothing() -> None:
-    """A bar without a price is a DataError naming the symbol; the history stays."""
+def test_a_broken_bar_is_held_with_the_reason_and_changes_nothing() -> None:
+    """A bar without a price is HOLD naming the fault; the history stays, and so do the other symbols."""
     judge = arbiter(FakeTFT(), None, None)
-    judge.add_to_history("A", bars(60))
+    for name in ("A", "B"):
+        judge.add_to_history(name, bars(60))
     broken = replace(bar(60), close=float("nan"))
-    with pytest.raises(DataError, match=r"A: the bar at .* positive number"):
-        judge.decide("A", broken)
+    decisions = judge.decide_batch({"A": broken, "B": bar(60)})
+    assert decisions["A"].action is Action.HOLD
+    assert decisions["A"].reason.startswith("bad bar: A: the bar at")
     assert judge.histories["A"].last_timestamp == bar(59).timestamp
+    assert decisions["B"].action is Action.BUY
 
 
 def test_a_long_gap_starts_the_window_again() -> None:

@@ -1,0 +1,72 @@
+"""`BarStore`: the last bars of one symbol, in one growing array."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantum_trader.envs.bars import Bar, Bars
+
+Floats = NDArray[np.float64]
+
+COLUMNS = ("timestamp", "open", "high", "low", "close", "volume", "funding_rate")
+_FIRST_ROOM = 64
+
+
+class BarStore:
+    """Bars in order of time, 56 bytes each; milliseconds are exact in float64 up to the year 287,000."""
+
+    def __init__(self) -> None:
+        self._room: Floats = np.empty((_FIRST_ROOM, len(COLUMNS)))
+        self._count = 0
+
+    @classmethod
+    def of(cls, bars: Bars) -> BarStore:
+        """A store of `bars`."""
+        store = cls()
+        store._room = np.stack([np.asarray(getattr(bars, name), np.float64) for name in COLUMNS], axis=1)
+        store._count = len(bars)
+        return store
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def table(self) -> Floats:
+        """float64 [T, 7] in the order of `COLUMNS`; a view."""
+        return self._room[: self._count]
+
+    def append(self, bar: Bar) -> None:
+        """Add the newest bar."""
+        if self._count == len(self._room):
+            grown = np.empty((2 * max(self._count, _FIRST_ROOM // 2), len(COLUMNS)))
+            grown[: self._count] = self._room
+            self._room = grown
+        self._room[self._count] = (
+            bar.timestamp,
+            bar.open,
+            bar.high,
+            bar.low,
+            bar.close,
+            bar.volume,
+            bar.funding_rate,
+        )
+        self._count += 1
+
+    def keep_last(self, count: int) -> None:
+        """Forget all but the last `count` bars."""
+        kept = self.table[-count:].copy()
+        self._room[: len(kept)] = kept
+        self._count = len(kept)
+
+    def bars(self, symbol: str, step_ms: int) -> Bars:
+        """The stored bars; the mark price is the last price."""
+        return bars_of(self.table.copy(), symbol, step_ms)
+
+
+def bars_of(table: Floats, symbol: str, step_ms: int) -> Bars:
+    """float64 [T, 7] in the order of `COLUMNS` as `Bars`, without checks."""
+    columns = {name: np.ascontiguousarray(table[:, at]) for at, name in enumerate(COLUMNS)}
+    timestamp = columns.pop("timestamp").astype(np.int64)
+    marks = {f"mark_{name}": columns[name] for name in ("open", "high", "low", "close")}
+    return Bars(symbol=symbol, step_ms=step_ms, timestamp=timestamp, **columns, **marks)

@@ -1,0 +1,172 @@
+"""`decide_frame`: the Arbiter for bots that pass whole frames of bars instead of one bar at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from quantum_trader.agents.arrival import untimely
+from quantum_trader.agents.bar_store import COLUMNS, bars_of
+from quantum_trader.agents.history import INSUFFICIENT_HISTORY
+from quantum_trader.agents.signals import ModelInputs
+from quantum_trader.envs.actions import Action
+from quantum_trader.envs.bars import Bar, Bars
+from quantum_trader.envs.context import context_rows
+from quantum_trader.envs.errors import DataError
+from quantum_trader.envs.features import compute_table
+from quantum_trader.envs.live_bar import as_bar
+from quantum_trader.envs.windows import MAX_GAP_BARS, WINDOW, find_breaks, gather
+
+if TYPE_CHECKING:
+    from quantum_trader.agents.arbiter import Arbiter
+
+Indices = NDArray[np.int64]
+
+FRAME_COLUMNS = (
+    *("action", "confidence", "p_hold", "p_buy", "p_sell", "source", "reason"),
+    *("atr", "q10", "q50", "q90"),
+)
+_ROWS = 1_024
+
+
+def decide_frame(arbiter: Arbiter, frame: pd.DataFrame, symbol: str = "") -> pd.DataFrame:
+    """Decide at the close of every bar of a frame, without touching any history.
+
+    Each row sees the rows before it and itself, nothing later. The decisions are those of `Arbiter.decide`
+    fed the same bars one by one from the first row on, to the bit, as long as the frame holds no more than
+    4,000 bars, and beyond that to the last digit of float32: averages remember where they started. A bot
+    that passes a moving frame should make it long: 1,000 bars agree with any longer history to about one
+    part in a million.
+
+    Args:
+        arbiter: whose models and settings.
+        frame: one row a bar, oldest first: timestamp or date (the bar's OPEN, UTC) or a datetime index, open,
+            high, low, close, volume, and optionally funding_rate.
+        symbol: names the contract; empty takes the one that suits an unknown name.
+
+    Returns:
+        A frame with the same index: action ("BUY", "SELL", "HOLD"), confidence, p_hold, p_buy, p_sell,
+        source, reason, atr (price units, NaN in warm-up), and q10, q50, q90 of the next bar's log return (NaN
+        where the TFT did not decide). A row that cannot be decided on is HOLD with the reason.
+
+    Raises:
+        DataError: a column is missing.
+    """
+    values = _columns(frame)
+    accepted, reasons = _sift(arbiter, values, symbol)
+    answer = _empty(len(frame), reasons)
+    if len(accepted):
+        bars = bars_of(values[accepted], symbol, arbiter.histories.step_ms)
+        _decide(arbiter, bars, accepted, answer)
+    return pd.DataFrame(answer, index=frame.index, columns=list(FRAME_COLUMNS))
+
+
+def _decide(arbiter: Arbiter, bars: Bars, places: Indices, answer: dict[str, NDArray[Any]]) -> None:
+    """Fill in the rows `places`, int64 [T], of the answer from T bars."""
+    contract = arbiter.histories.contract(bars.symbol)
+    computed = compute_table(bars, contract)
+    answer["atr"][places] = computed.atr
+    table = arbiter.scaler.transform(computed.features)
+    context = context_rows(computed.static, bars.timestamp, bars.step_ms)
+    ends = _full_windows(find_breaks(bars, contract, MAX_GAP_BARS))
+    answer["reason"][places[ends]] = ""
+    for start in range(0, len(ends), _ROWS):
+        chosen = ends[start : start + _ROWS]
+        decisions = arbiter.decide_inputs(ModelInputs(windows=gather(table, chosen), context=context[chosen]))
+        signals, rows = decisions.signals, places[chosen]
+        answered = np.array([source != "none" for source in decisions.source])
+        by_tft = np.array([source not in ("none", "xgboost") for source in decisions.source])
+        answer["action"][rows] = [Action(int(action)).name for action in decisions.actions]
+        answer["confidence"][rows] = np.where(answered, signals.directional_confidence, 0.0)
+        answer["source"][rows] = decisions.source
+        answer["reason"][rows] = decisions.reason
+        for action, name in ((Action.HOLD, "p_hold"), (Action.BUY, "p_buy"), (Action.SELL, "p_sell")):
+            answer[name][rows] = signals.probabilities[:, action]
+        if signals.quantiles is not None:
+            for column, name in enumerate(("q10", "q50", "q90")):
+                answer[name][rows] = np.where(by_tft, signals.quantiles[:, 0, column], np.nan)
+
+
+def _full_windows(breaks: NDArray[np.bool_]) -> Indices:
+    """int64 [W]: bars that end a window which spans no over-long gap."""
+    index = np.arange(len(breaks), dtype=np.int64)
+    started = np.maximum.accumulate(np.where(breaks, index, 0))
+    return np.flatnonzero(index - started + 1 >= WINDOW)
+
+
+def _empty(count: int, reasons: list[str]) -> dict[str, NDArray[Any]]:
+    """An answer of HOLD everywhere."""
+    answer: dict[str, NDArray[Any]] = {name: np.full(count, np.nan) for name in FRAME_COLUMNS}
+    answer["confidence"], answer["p_hold"] = np.zeros(count), np.ones(count)
+    answer["p_buy"], answer["p_sell"] = np.zeros(count), np.zeros(count)
+    answer["action"] = np.full(count, Action.HOLD.name, dtype=object)
+    answer["source"] = np.full(count, "none", dtype=object)
+    answer["reason"] = np.array([reason or INSUFFICIENT_HISTORY for reason in reasons], dtype=object)
+    return answer
+
+
+def _sift(arbiter: Arbiter, values: NDArray[np.float64], symbol: str) -> tuple[Indices, list[str]]:
+    """Rows that a history would take in, and why not of each other row; "" for those it would."""
+    now_ms, step_ms = arbiter.clock(), arbiter.histories.step_ms
+    accepted: list[int] = []
+    reasons: list[str] = []
+    newest: int | None = None
+    for row, record in enumerate(values.tolist()):
+        try:
+            bar = as_bar(_bar(record), symbol=symbol)
+        except DataError as error:
+            reasons.append(f"bad bar: {error}")
+            continue
+        reason = untimely(bar, now_ms=now_ms, step_ms=step_ms, config=arbiter.live)
+        if not reason and newest is not None and bar.timestamp <= newest:
+            reason = "duplicate bar" if bar.timestamp == newest else "out-of-order bar"
+        reasons.append(reason)
+        if not reason:
+            accepted.append(row)
+            newest = bar.timestamp
+    return np.array(accepted, dtype=np.int64), reasons
+
+
+def _bar(record: list[float]) -> Bar:
+    timestamp, open_, high, low, close, volume, funding = record
+    return Bar(
+        timestamp=int(timestamp),
+        open=open_,
+        high=high,
+        low=low,
+        close=close,
+        volume=volume,
+        funding_rate=funding,
+    )
+
+
+def _columns(frame: pd.DataFrame) -> NDArray[np.float64]:
+    """float64 [T, 7] in the order of `COLUMNS`."""
+    missing = [name for name in COLUMNS[1:-1] if name not in frame]
+    if missing:
+        raise DataError(
+            f"The frame lacks {missing[0]!r}; expected timestamp or date, open, high, low, close, volume."
+        )
+    values = np.full((len(frame), len(COLUMNS)), np.nan)
+    values[:, 0] = _timestamps(frame)
+    for at, name in enumerate(COLUMNS[1:], start=1):
+        if name in frame:
+            values[:, at] = pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=np.float64)
+    return values
+
+
+def _timestamps(frame: pd.DataFrame) -> Indices:
+    """int64 [T]: bar opens, milliseconds since the epoch."""
+    named = next((name for name in ("timestamp", "date") if name in frame), None)
+    source: Any = frame[named] if named else frame.index.to_series()
+    if named and pd.api.types.is_numeric_dtype(source):
+        return np.asarray(source.to_numpy(), dtype=np.int64)
+    if not named and not isinstance(frame.index, pd.DatetimeIndex):
+        raise DataError(
+            "The frame has no times: expected a column timestamp or date, or a datetime index; add one."
+        )
+    moments = pd.to_datetime(source, utc=True)
+    return np.asarray(moments.astype("datetime64[ms, UTC]").astype(np.int64), dtype=np.int64)

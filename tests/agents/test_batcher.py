@@ -1,0 +1,125 @@
+"""Callers that share passes: everybody gets his own answer, once, whatever happens to the others."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import Future
+
+import numpy as np
+import pytest
+
+from quantum_trader.agents.batcher import ROWS, Batcher
+from quantum_trader.agents.signals import ModelInputs
+
+Answer = list[float]
+
+
+def rows(first: int, count: int) -> ModelInputs:
+    """Rows that name themselves: window and context hold first, first + 1, ..."""
+    names = np.arange(first, first + count, dtype=np.float32)
+    return ModelInputs(windows=names[:, None, None].copy(), context=names[:, None].copy())
+
+
+class Model:
+    """Answers each row with ten times its name; a barrier holds the first pass."""
+
+    def __init__(self, *, held: bool = False, poison: float | None = None) -> None:
+        self.begun, self.go = threading.Event(), threading.Event()
+        if not held:
+            self.go.set()
+        self.poison = poison
+        self.sizes: list[int] = []
+
+    def __call__(self, inputs: ModelInputs) -> Answer:
+        self.sizes.append(len(inputs))
+        self.begun.set()
+        assert self.go.wait(5.0)
+        names = inputs.context[:, 0]
+        if self.poison is not None and self.poison in names:
+            raise ValueError("poisoned")
+        return [float(name) * 10 for name in names]
+
+
+def part(answer: Answer, chosen: slice) -> Answer:
+    return answer[chosen]
+
+
+def finished(futures: list[Future[Answer]]) -> list[Answer]:
+    return [future.result(timeout=5.0) for future in futures]
+
+
+def test_those_who_wait_share_one_pass() -> None:
+    """Jobs that arrive during a pass are joined into the next, and each gets its own rows."""
+    model = Model(held=True)
+    batcher = Batcher(model, part)
+    first = batcher.submit(rows(0, 1))
+    assert model.begun.wait(5.0)
+    later = [batcher.submit(rows(10 * k, 1 + k % 3)) for k in range(1, 41)]
+    model.go.set()
+    assert first.result(timeout=5.0) == [0.0]
+    for k, answer in enumerate(finished(later), start=1):
+        assert answer == [100.0 * k + 10.0 * j for j in range(1 + k % 3)]
+    assert len(model.sizes) == 2
+
+
+def test_a_pass_holds_no_more_than_its_rows() -> None:
+    """What does not fit waits for the next pass; a job larger than a pass is one of its own."""
+    model = Model(held=True)
+    batcher = Batcher(model, part)
+    batcher.submit(rows(0, 1))
+    assert model.begun.wait(5.0)
+    later = [batcher.submit(rows(0, count)) for count in (ROWS - 1, 2, ROWS + 5, 3)]
+    model.go.set()
+    assert [len(answer) for answer in finished(later)] == [ROWS - 1, 2, ROWS + 5, 3]
+    assert model.sizes == [1, ROWS - 1, 2, ROWS + 5, 3]
+
+
+def test_one_callers_rows_that_fail_cost_the_others_nothing() -> None:
+    """If a joined pass raises, each of its jobs is tried alone."""
+    model = Model(held=True, poison=20.0)
+    batcher = Batcher(model, part)
+    batcher.submit(rows(0, 1))
+    assert model.begun.wait(5.0)
+    jobs = [batcher.submit(rows(first, 1)) for first in (10, 20, 30)]
+    model.go.set()
+    assert jobs[0].result(timeout=5.0) == [100.0]
+    assert jobs[2].result(timeout=5.0) == [300.0]
+    with pytest.raises(ValueError, match="poisoned"):
+        jobs[1].result(timeout=5.0)
+
+
+def test_a_job_that_was_given_up_is_not_begun() -> None:
+    """A caller that stopped waiting before his turn costs no work."""
+    model = Model(held=True)
+    batcher = Batcher(model, part)
+    first = batcher.submit(rows(0, 1))
+    assert model.begun.wait(5.0)
+    assert batcher.submit(rows(1, 7)).cancel()
+    kept = batcher.submit(rows(2, 1))
+    model.go.set()
+    assert first.result(timeout=5.0) == [0.0]
+    assert kept.result(timeout=5.0) == [20.0]
+    assert model.sizes == [1, 1]
+
+
+def test_many_threads_get_their_own_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under load, and with a thread that ends between jobs, nobody waits for ever or gets another's rows."""
+    monkeypatch.setattr("quantum_trader.agents.batcher.IDLE_S", 0.001)
+    batcher = Batcher(Model(), part)
+    wrong: list[int] = []
+
+    def ask(name: int) -> None:
+        for turn in range(50):
+            first = 1_000 * name + turn
+            if batcher.submit(rows(first, 1)).result(timeout=10.0) != [10.0 * first]:
+                wrong.append(first)
+            if turn % 10 == 0:
+                time.sleep(0.003)
+
+    threads = [threading.Thread(target=ask, args=(name,)) for name in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []

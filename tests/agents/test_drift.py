@@ -1,0 +1,111 @@
+"""Drift of the inputs against the training features."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from quantum_trader.agents.drift import SMALLEST_LIMIT, DriftWatch, fit_drift, stability_index
+from quantum_trader.envs.features import FEATURE_NAMES
+
+Floats32 = NDArray[np.float32]
+BARS = 100
+
+
+def table(seed: int, count: int = 2_000) -> Floats32:
+    """Independent normal features; the last one is always 0, as funding is where there is none."""
+    values = np.random.default_rng(seed).normal(size=(count, len(FEATURE_NAMES))).astype(np.float32)
+    values[:, -1] = 0.0
+    return values
+
+
+def watch(rows: Floats32, symbol: str = "A") -> DriftWatch:
+    reference = fit_drift([table(0), table(1)], bars=BARS)
+    assert reference is not None
+    seen = DriftWatch(reference)
+    for row in rows:
+        seen.see(symbol, row)
+    return seen
+
+
+def test_the_index_by_hand() -> None:
+    """Two bins of ten hold everything: the sum over bins of (p - q) ln(p / q) with half a row in each bin."""
+    counts = np.zeros((1, 10), dtype=np.int64)
+    counts[0, 0], counts[0, 1] = 60, 40
+    expected = np.full((1, 10), 0.1)
+    shares = (counts[0] + 0.5) / 105.0
+    by_hand = sum((p - 0.1) * np.log(p / 0.1) for p in shares)
+    assert stability_index(counts, expected)[0] == pytest.approx(by_hand)
+
+
+def test_rows_like_training_stay_within_the_limit() -> None:
+    """New rows of the same distribution exceed no limit by much, and most features lie below it."""
+    scores = [watch(table(seed, BARS)).worst(["A"])["A"] for seed in range(2, 22)]
+    assert sum(drift.beyond for drift in scores) <= 4
+    assert all(drift.score < 2 * drift.limit for drift in scores)
+
+
+@pytest.mark.parametrize("change", ["shifted", "wider", "stuck"])
+def test_a_planted_drift_is_found_and_named(change: str) -> None:
+    """A feature that moves, widens or stands still is the worst and beyond its limit."""
+    rows = table(3, BARS)
+    column = 5
+    rows[:, column] = {"shifted": rows[:, column] + 1.5, "wider": rows[:, column] * 6, "stuck": 0.1}[change]
+    drift = watch(rows).worst(["A"])["A"]
+    assert drift.beyond
+    assert drift.feature == FEATURE_NAMES[column]
+
+
+def test_a_constant_feature_that_comes_alive_is_drift() -> None:
+    """Funding that training never saw is noticed; the same constant as in training is not."""
+    rows = table(4, BARS)
+    assert watch(rows).worst(["A"])["A"].feature != "funding_rate"
+    for rate in (0.001, -0.001):
+        rows[:, -1] = rate
+        drift = watch(rows).worst(["A"])["A"]
+        assert (drift.feature, drift.beyond) == ("funding_rate", True)
+
+
+def test_slow_features_have_wider_limits() -> None:
+    """Where training itself wanders, a stretch of it is no drift: limits follow the feature's own memory."""
+
+    def slow(seed: int, count: int) -> Floats32:
+        values = table(seed, count)
+        draws = np.random.default_rng(seed).normal(size=count)
+        path = np.zeros(count)
+        for t in range(1, count):
+            path[t] = 0.99 * path[t - 1] + 0.141 * draws[t]
+        values[:, 0] = path
+        return values
+
+    reference = fit_drift([slow(seed, 4_000) for seed in range(3)], bars=BARS)
+    assert reference is not None
+    assert reference.limits[0] > 4 * max(reference.limits[1:-1])
+    seen = DriftWatch(reference)
+    seen.begin("A", slow(9, BARS))
+    assert not seen.worst(["A"])["A"].beyond
+
+
+def test_the_ring_forgets_what_is_older_than_the_stretch() -> None:
+    """After as many good rows as a stretch holds, an earlier drift is gone without a trace."""
+    bad, good = table(5, BARS) + 3.0, table(6, BARS)
+    seen = watch(np.concatenate([bad, good]))
+    fresh = watch(good)
+    assert seen.worst(["A"]) == fresh.worst(["A"])
+
+
+def test_nothing_is_said_before_a_whole_stretch_or_of_warm_up_rows() -> None:
+    """Fewer rows than a stretch give no answer, and rows with NaN do not count."""
+    rows = table(7, BARS)
+    rows[10] = np.nan
+    assert watch(rows).worst(["A", "unknown"]) == {}
+    assert watch(np.concatenate([rows, rows[:1]])).worst(["A"]) != {}
+
+
+def test_too_little_training_gives_no_reference() -> None:
+    """Without one whole stretch of training rows there is nothing to compare with."""
+    assert fit_drift([table(0, BARS - 1)], bars=BARS) is None
+    reference = fit_drift([table(0, BARS)], bars=BARS)
+    assert reference is not None
+    assert min(reference.limits) == SMALLEST_LIMIT

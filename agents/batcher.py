@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import queue
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -17,6 +19,8 @@ Result = TypeVar("Result")
 
 ROWS = 256
 """Most rows of a joined pass."""
+STOP_S = 5.0
+"""Seconds that the end of the program waits for a pass under way."""
 IDLE_S = 5.0
 """Seconds without work after which the thread ends; the next job starts another."""
 
@@ -46,9 +50,10 @@ class Batcher(Generic[Result]):
     ) -> None:
         self._answer = answer
         self._part = part
-        self._jobs: queue.SimpleQueue[Job[Result]] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job[Result] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._alive = False
+        self._thread: threading.Thread | None = None
         self._held: Job[Result] | None = None
         self.passes = 0
         """Passes begun so far: the number of the one under way."""
@@ -60,20 +65,33 @@ class Batcher(Generic[Result]):
             self._jobs.put(job)
             if not self._alive:
                 self._alive = True
-                threading.Thread(target=self._work, name="arbiter", daemon=True).start()
+                self._thread = threading.Thread(target=self._work, name="arbiter", daemon=True)
+                _RUNNING.add(self)
+                self._thread.start()
         return job.future
+
+    def stop(self) -> None:
+        """End the thread once its pass is over; the next job starts another."""
+        with self._lock:
+            thread = self._thread if self._alive else None
+            if thread is not None:
+                self._jobs.put(None)
+        if thread is not None:
+            thread.join(STOP_S)
 
     def _work(self) -> None:
         while True:
             try:
                 first = self._held or self._jobs.get(timeout=IDLE_S)
             except queue.Empty:
+                first = None
+            self._held = None
+            if first is None:
                 with self._lock:
                     if self._jobs.empty():
                         self._alive = False
                         return
                 continue
-            self._held = None
             jobs = [job for job in self._waiting_with(first) if job.future.set_running_or_notify_cancel()]
             if jobs:
                 self._serve(jobs)
@@ -83,6 +101,9 @@ class Batcher(Generic[Result]):
         jobs, rows = [first], len(first.inputs)
         while rows < ROWS and not self._jobs.empty():
             job = self._jobs.get()
+            if job is None:  # the end is near, but not before those who wait have their answers
+                self._jobs.put(None)
+                break
             if rows + len(job.inputs) > ROWS:
                 self._held = job
                 break
@@ -109,6 +130,16 @@ class Batcher(Generic[Result]):
             stop = start + len(job.inputs)
             job.future.set_result(self._part(result, slice(start, stop)))
             start = stop
+
+
+# A daemon thread that is cut off inside a native library takes the whole process down with it.
+_RUNNING: weakref.WeakSet[Batcher[Any]] = weakref.WeakSet()
+
+
+@atexit.register
+def _stop_all() -> None:
+    for batcher in list(_RUNNING):
+        batcher.stop()
 
 
 def _joined(parts: list[ModelInputs]) -> ModelInputs:

@@ -77,7 +77,7 @@ def fit_drift(features: Sequence[Floats32], *, bars: int = 240) -> DriftReferenc
     edges = np.quantile(whole.astype(np.float64), np.arange(1, BINS) / BINS, axis=0).T
     counts = _counts(_binned(whole, edges))
     # As many rows as a stretch has, so that the half row in every bin weighs the same on both sides.
-    expected = _shares(counts * (bars / len(whole)))
+    expected = _shares((counts * (bars / len(whole))).astype(np.float64))
     highest = np.full(len(FEATURE_NAMES), SMALLEST_LIMIT)
     for table in tables:
         bins = _binned(table, edges)

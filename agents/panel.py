@@ -96,7 +96,7 @@ class Panel:
             )
             for name in ("tft", "ppo", "xgboost")
         }
-        self._asking = threading.Lock()
+        self._asking, self._asking_trees = threading.Lock(), threading.Lock()
         self._batcher: Batcher[Primary] = Batcher(self._consult_guarded, Primary.part)
 
     @property
@@ -132,10 +132,13 @@ class Panel:
         asked = self._ask_primary(inputs, budget_ms, guarded)
         opinions = list(asked.opinions)
         votes = dict(asked.votes)
-        if not np.logical_or.reduce([opinion.answered for opinion in opinions]).all():
-            opinions.append(self._ask_fallback(inputs, guarded))
-            votes[opinions[-1].source] = opinions[-1].probabilities
-        if "xgboost" in self.always_ask and "xgboost" not in votes:
+        waiting = ~np.logical_or.reduce([opinion.answered for opinion in opinions])
+        if waiting.any():
+            opinion, vote = self._ask_fallback(inputs, guarded)
+            opinions.append(opinion)
+            # A symbol's votes must not depend on the symbols beside it: only those who needed it get one.
+            votes.setdefault("xgboost", np.where(waiting[:, None], vote, np.float32(np.nan)))
+        if "xgboost" in self.always_ask and "xgboost" not in asked.votes:
             trees = self._ask_trees(inputs, guarded)
             votes |= {} if trees is None else {"xgboost": trees}
         settled = settle(opinions, len(inputs))
@@ -235,7 +238,7 @@ class Panel:
         if self.fallback is None or (guarded and not breaker.allows()):
             return None
         try:
-            answer = self.fallback.signals(inputs).probabilities
+            answer = self._trees(inputs)
         except Exception as error:
             _log.exception("XGBoost failed; the TFT decides without it")
             if guarded:
@@ -262,8 +265,9 @@ class Panel:
             breaker.succeeded()
         return answer
 
-    def _ask_fallback(self, inputs: ModelInputs, guarded: bool) -> Opinion:
-        probabilities, failure = silent(len(inputs)), "XGBoost answered NaN"
+    def _ask_fallback(self, inputs: ModelInputs, guarded: bool) -> tuple[Opinion, Floats32]:
+        """XGBoost's opinion through its own gate, and its vote, float32 [B, 3], NaN where it has none."""
+        vote, failure = silent(len(inputs)), "XGBoost answered NaN"
         breaker = self.breakers["xgboost"]
         if self.fallback is None:
             failure = "XGBoost not available"
@@ -271,8 +275,7 @@ class Panel:
             failure = f"XGBoost {RESTING}"
         else:
             try:
-                answer = self.fallback.signals(inputs).probabilities
-                probabilities = log_opinion_pool((answer,), (1.0,), self.settings.fallback.bias)
+                vote = self._trees(inputs)
                 if guarded:
                     breaker.succeeded()
             except Exception as error:
@@ -280,12 +283,19 @@ class Panel:
                 failure = f"XGBoost failed ({type(error).__name__})"
                 if guarded:
                     breaker.failed(failure)
-        return Opinion(
+        opinion = Opinion(
             source="xgboost",
-            probabilities=probabilities,
+            probabilities=log_opinion_pool((vote,), (1.0,), self.settings.fallback.bias),
             gate=self.settings.fallback,
             failures=(failure,) * len(inputs),
         )
+        return opinion, vote
+
+    def _trees(self, inputs: ModelInputs) -> Floats32:
+        """XGBoost's vote; one caller at a time, because its first prediction configures the booster."""
+        assert self.fallback is not None
+        with self._asking_trees:
+            return self.fallback.signals(inputs).probabilities
 
     def _out_of_distribution(self, inputs: ModelInputs) -> Mask:
         """bool [B]: too many values of the window stand at the clip bounds the scaler learnt in training."""

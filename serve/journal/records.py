@@ -48,11 +48,18 @@ class Entry:
     """None where XGBoost is missing or was not asked."""
     votes: tuple[Vote, ...] = ()
     quantiles: tuple[tuple[float, float, float], ...] = ()
-    """[H]: Q10, Q50, Q90 of the forward log return at the decision's horizons; empty without the TFT."""
+    """[H]: Q10, Q50, Q90 of the forward log return at the decision's horizons; empty without the TFT. Kept as
+    float32, which is what models answer, like the two below."""
     attention: tuple[float, ...] = ()
     """[60], oldest bar first; empty without the TFT."""
     importances: tuple[float, ...] = ()
     """[14], in the order of `FEATURE_NAMES`; empty where the deciding model has none."""
+    refused: bool = False
+    """The bar was not taken into the history (malformed, repeated, out of order, open): no decision on it."""
+    horizon_bars: int = 6
+    """Bars after which the decision's labels end: what its outcome is about."""
+    barrier_atr: float = 1.5
+    """Distance of the outcome's barriers from the fill, in `atr`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +81,7 @@ class TradeResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What the bars after a decision showed. It depends on bars and contract only, not on what was decided."""
+    """What the bars after a decision showed. It depends on bars and contract, not on what was decided."""
 
     symbol: str
     bar_ms: int

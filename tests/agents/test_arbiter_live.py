@@ -427,3 +427,16 @@ def test_a_self_check_notices_two_answers_to_one_question() -> None:
 
     with pytest.raises(ModelFolderError, match="twice differently"):
         self_check(judge(None, None, Random()))
+
+
+def test_a_symbols_votes_do_not_depend_on_its_neighbours() -> None:
+    """Where one row of a batch falls back, XGBoost's raw vote stands with that row and no other."""
+    biased = replace(OPEN, bias=(0.0, 1.0, 0.0))
+    one = judge(FakeTFT(nan_rows=(1,)), None, FakeAgent((0.2, 0.2, 0.6)), pool=("tft",))
+    one.settings = replace(one.settings, fallback=biased)
+    inputs = ModelInputs(windows=np.zeros((2, 60, 14), np.float32), context=np.zeros((2, 14), np.float32))
+    decisions = one.decide_inputs(inputs)
+    assert [vote.member for vote in decisions.vote(0)] == ["tft"]
+    (vote,) = decisions.vote(1)
+    assert vote.member == "xgboost"
+    assert vote.probabilities == pytest.approx((0.2, 0.2, 0.6))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import Future
@@ -123,3 +125,37 @@ def test_many_threads_get_their_own_answers(monkeypatch: pytest.MonkeyPatch) -> 
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_the_thread_ends_when_told_and_answers_those_who_wait_first() -> None:
+    """`stop` returns when the thread is gone; nobody's rows are lost, and a later job starts another."""
+    model = Model(held=True)
+    batcher = Batcher(model, part)
+    jobs = [batcher.submit(rows(first, 1)) for first in range(3)]
+    assert model.begun.wait(5.0)
+    threading.Timer(0.05, model.go.set).start()
+    batcher.stop()
+    assert batcher._thread is not None
+    assert not batcher._thread.is_alive()
+    assert finished(jobs) == [[0.0], [10.0], [20.0]]
+    assert batcher.submit(rows(5, 1)).result(timeout=5.0) == [50.0]
+    batcher.stop()
+    batcher.stop()
+
+
+def test_a_program_that_ends_in_the_middle_of_a_pass_ends_well() -> None:
+    """The end of the interpreter waits for the pass instead of cutting its thread off."""
+    program = """
+import time
+import numpy as np
+from quantum_trader.agents.batcher import Batcher
+from quantum_trader.agents.signals import ModelInputs
+def answer(inputs):
+    time.sleep(0.3)
+    print("done", flush=True)
+one = Batcher(answer, lambda result, rows: result)
+one.submit(ModelInputs(windows=np.zeros((1, 1, 1), np.float32), context=np.zeros((1, 1), np.float32)))
+time.sleep(0.1)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")

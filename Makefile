@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 WORKERS ?= 2
 
-.PHONY: demo test test-all test-oracle lint format bench bench-peers bench-tft clean
+.PHONY: demo test test-all test-oracle test-bots lint format bench bench-peers bench-tft clean
 
 # The main job on the embedded real sample: train, evaluate, write the report.
 demo: $(READY)
@@ -24,9 +24,33 @@ test-oracle: .venv-oracle/.ready
 .venv-oracle/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-oracle
 	.venv-oracle/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
-	grep -vE '^(fsspec|pandas|pandas-stubs)==' constraints.txt > .venv-oracle/constraints.txt
+	grep -vE '^(ccxt|cffi|charset-normalizer|fsspec|idna|multidict|pandas|pandas-stubs|propcache|pycparser)==' \
+	  constraints.txt > .venv-oracle/constraints.txt
 	.venv-oracle/bin/python -m pip install --quiet --disable-pip-version-check \
 	  -c .venv-oracle/constraints.txt -e ".[oracle]"
+	@touch $@
+
+# Other people's bots run the example strategies; each needs an environment of its own.
+test-bots: .venv-freqtrade/.ready .venv-nautilus/.ready
+	OMP_NUM_THREADS=1 .venv-freqtrade/bin/python -m pytest -q tests/bots/test_freqtrade.py
+	OMP_NUM_THREADS=1 .venv-nautilus/bin/python -m pytest -q tests/bots/test_nautilus.py
+
+# freqtrade needs a newer ccxt, which pins the others.
+.venv-freqtrade/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-freqtrade
+	.venv-freqtrade/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	grep -vE '^(ccxt|cffi|charset-normalizer|idna|multidict|propcache|pycparser)==' constraints.txt \
+	  > .venv-freqtrade/constraints.txt
+	.venv-freqtrade/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -c .venv-freqtrade/constraints.txt -e . freqtrade==2026.9 pytest
+	@touch $@
+
+.venv-nautilus/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-nautilus
+	.venv-nautilus/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	grep -vE '^(fsspec|pandas|pandas-stubs)==' constraints.txt > .venv-nautilus/constraints.txt
+	.venv-nautilus/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -c .venv-nautilus/constraints.txt -e . nautilus_trader==1.221.0 pytest
 	@touch $@
 
 lint: $(READY)

@@ -150,9 +150,9 @@ class Arbiter(Panel):
         elapsed = (time.perf_counter() - started) * 1000
         return {symbol: replace(answers[symbol], latency_ms=elapsed) for symbol in bars}
 
-    def decide_frame(self, frame: pd.DataFrame, symbol: str = "") -> pd.DataFrame:
+    def decide_frame(self, frame: pd.DataFrame, symbol: str = "", *, last: int | None = None) -> pd.DataFrame:
         """Decide at the close of every bar of a frame; see `quantum_trader.agents.frame.decide_frame`."""
-        return decide_frame(self, frame, symbol)
+        return decide_frame(self, frame, symbol, last=last)
 
     def snapshot(self) -> bytes:
         """Every history, for `restore` in this or another process; see `quantum_trader.agents.snapshot`."""

@@ -29,10 +29,13 @@ FRAME_COLUMNS = (
     *("action", "confidence", "p_hold", "p_buy", "p_sell", "source", "reason"),
     *("atr", "q10", "q50", "q90"),
 )
+NOT_ASKED = "not asked"
 _ROWS = 1_024
 
 
-def decide_frame(arbiter: Arbiter, frame: pd.DataFrame, symbol: str = "") -> pd.DataFrame:
+def decide_frame(
+    arbiter: Arbiter, frame: pd.DataFrame, symbol: str = "", *, last: int | None = None
+) -> pd.DataFrame:
     """Decide at the close of every bar of a frame, without touching any history.
 
     Each row sees the rows before it and itself, nothing later. The decisions are those of `Arbiter.decide`
@@ -46,6 +49,8 @@ def decide_frame(arbiter: Arbiter, frame: pd.DataFrame, symbol: str = "") -> pd.
         frame: one row a bar, oldest first: timestamp or date (the bar's OPEN, UTC) or a datetime index, open,
             high, low, close, volume, and optionally funding_rate.
         symbol: names the contract; empty takes the one that suits an unknown name.
+        last: ask the models about the newest so many rows only, as a live bot wants it; the others are HOLD,
+            "not asked". None asks about all.
 
     Returns:
         A frame with the same index: action ("BUY", "SELL", "HOLD"), confidence, p_hold, p_buy, p_sell,
@@ -60,19 +65,22 @@ def decide_frame(arbiter: Arbiter, frame: pd.DataFrame, symbol: str = "") -> pd.
     answer = _empty(len(frame), reasons)
     if len(accepted):
         bars = bars_of(values[accepted], symbol, arbiter.histories.step_ms)
-        _decide(arbiter, bars, accepted, answer)
+        _decide(arbiter, bars, accepted, answer, len(frame) - (len(frame) if last is None else last))
     return pd.DataFrame(answer, index=frame.index, columns=list(FRAME_COLUMNS))
 
 
-def _decide(arbiter: Arbiter, bars: Bars, places: Indices, answer: dict[str, NDArray[Any]]) -> None:
-    """Fill in the rows `places`, int64 [T], of the answer from T bars."""
+def _decide(
+    arbiter: Arbiter, bars: Bars, places: Indices, answer: dict[str, NDArray[Any]], first: int
+) -> None:
+    """Fill in the rows `places`, int64 [T], of the answer from T bars; ask from row `first` of it on."""
     contract = arbiter.histories.contract(bars.symbol)
     computed = compute_table(bars, contract)
     answer["atr"][places] = computed.atr
     table = arbiter.scaler.transform(computed.features)
     context = context_rows(computed.static, bars.timestamp, bars.step_ms)
     ends = _full_windows(find_breaks(bars, contract, MAX_GAP_BARS))
-    answer["reason"][places[ends]] = ""
+    answer["reason"][places[ends]] = NOT_ASKED
+    ends = ends[places[ends] >= first]
     for start in range(0, len(ends), _ROWS):
         chosen = ends[start : start + _ROWS]
         decisions = arbiter.decide_inputs(ModelInputs(windows=gather(table, chosen), context=context[chosen]))

@@ -41,8 +41,13 @@ class LogisticWeights:
     intercept: Floats32
 
     def probabilities(self, table: Floats32) -> Floats32:
-        """float32 [B, 3] of the summary rows `table`, float32 [B, K]; rows sum to 1."""
-        logits = (table - self.mean) / self.scale @ self.coefficients + self.intercept
+        """float32 [B, 3] of the summary rows `table`, float32 [B, K]; rows sum to 1.
+
+        A row's answer does not depend on the other rows, to the bit.
+        """
+        standard = (table - self.mean) / self.scale
+        # A product for each row: one for all would add up in an order that depends on how many there are.
+        logits = (standard[:, None] @ self.coefficients)[:, 0] + self.intercept
         exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
         return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True), dtype=np.float32)
 

@@ -14,8 +14,9 @@ from quantum_trader.agents.calibration import Calibration
 from quantum_trader.agents.folder import Provenance, load_model_folder, save_model_folder
 from quantum_trader.agents.live import LiveAgent
 from quantum_trader.agents.model_card import card_files
-from quantum_trader.agents.network import EncoderOutput, Network, mean_importances, parameter_count
+from quantum_trader.agents.network import Network, mean_importances, parameter_count
 from quantum_trader.agents.network_config import NetworkConfig
+from quantum_trader.agents.row_blocks import LARGEST, RowBlocks, Rows
 from quantum_trader.agents.signals import ModelInputs, Signals
 from quantum_trader.agents.tft.allocator import keep_freed_memory
 from quantum_trader.agents.tft.precision import Precision, autocast, torch_threads, use_bf16
@@ -31,8 +32,9 @@ AnyNetwork = TypeVar("AnyNetwork", bound=Network)
 
 WEIGHTS = "weights.safetensors"
 
-_CHUNK = 64
-"""Rows per pass in bfloat16, half as many in float32: the tensors of more no longer fit the caches."""
+_USUAL_THREADS = min(torch.get_num_threads(), 4)
+"""Cores that a large batch takes unless told otherwise: what torch found, but few, since the passes share one
+Python. Asked once, because a thread that begins during a pass finds torch set to one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +69,9 @@ class NetworkAgent(LiveAgent, Generic[AnyNetwork]):
         calibration: temperature of the probabilities, or None.
         provenance: where the model comes from.
         precision: "auto" runs in bfloat16 where the CPU has it natively.
-        num_threads: torch threads of a call; 0 leaves torch's setting alone. One is the default because the
-            products of one decision are too small to share: two threads took five times as long.
+        num_threads: cores that the passes of a large batch may take side by side; 0 takes as many as torch
+            has threads, at most four. A pass stays on one: the products of one decision are too small to
+            share. No answer depends on it.
         model_hash: of the folder it was loaded from; "" for one not saved yet.
         report: what calibration found on validation rows, or None.
     """
@@ -93,7 +96,7 @@ class NetworkAgent(LiveAgent, Generic[AnyNetwork]):
         calibration: Calibration | None,
         provenance: Provenance,
         precision: Precision = "auto",
-        num_threads: int = 1,
+        num_threads: int = 0,
         model_hash: str = "",
         report: ValidationReport | None = None,
     ) -> None:
@@ -102,10 +105,15 @@ class NetworkAgent(LiveAgent, Generic[AnyNetwork]):
         self.return_scale = return_scale
         self.calibration = calibration
         self.provenance = provenance
-        self.num_threads = num_threads
+        self.num_threads = num_threads or _USUAL_THREADS
         self.model_hash = model_hash
         self.report = report
         self._bf16 = use_bf16(precision)
+        config, width = model.config, model.embedding_size
+        self._encoder = RowBlocks(
+            self._encode_block, (config.window, config.features), (config.context_size,)
+        )
+        self._heads = RowBlocks(self._answer_block, (width,), (len(config.horizons), width))
 
     @property
     def bf16(self) -> bool:
@@ -129,45 +137,48 @@ class NetworkAgent(LiveAgent, Generic[AnyNetwork]):
         return self.encode(inputs).embedding
 
     def encode(self, inputs: ModelInputs) -> Encoded:
-        """One pass through the encoder, in chunks."""
+        """One pass through the encoder; a row's bits are the same however many are asked about at once."""
         self._check(inputs)
-        chunk = _CHUNK if self._bf16 else _CHUNK // 2
-        if len(inputs) > chunk:
+        if len(inputs) > LARGEST:
             keep_freed_memory()
-        with torch.inference_mode(), torch_threads(self.num_threads), autocast(self._bf16):
-            parts: list[EncoderOutput] = [
-                self.model.encoder(
-                    torch.from_numpy(inputs.windows[start : start + chunk]),
-                    torch.from_numpy(inputs.context[start : start + chunk]),
-                )
-                for start in range(0, max(len(inputs), 1), chunk)
-            ]
-        importances = [
-            mean_importances(part.importances, self.model.config)
-            for part in parts
-            if part.importances is not None
-        ]
+        rows = (torch.from_numpy(inputs.windows), torch.from_numpy(inputs.context))
+        embedding, outputs, attention, *importances = self._encoder(rows, threads=self.num_threads)
         return Encoded(
-            embedding=_joined([part.embedding for part in parts]),
-            outputs=_joined([part.outputs for part in parts]),
-            attention=_joined([part.attention for part in parts]),
-            importances=_joined(importances) if importances else None,
+            embedding=embedding.numpy(),
+            outputs=outputs.numpy(),
+            attention=attention.numpy(),
+            importances=importances[0].numpy() if importances else None,
             unit=self.return_scale.of(inputs.windows),
         )
 
     def answer(self, encoded: Encoded) -> Signals:
         """The heads alone."""
-        with torch.inference_mode(), torch_threads(self.num_threads):
-            outputs = torch.from_numpy(encoded.outputs)
-            logits = self.model.decide(torch.from_numpy(encoded.embedding))
-            quantiles = self.model.quantiles(outputs).numpy()
-            probabilities = torch.softmax(logits, dim=-1).numpy()
+        rows = (torch.from_numpy(encoded.embedding), torch.from_numpy(encoded.outputs))
+        probabilities, quantiles = (each.numpy() for each in self._heads(rows))
         return Signals(
             probabilities=self.calibration.apply(probabilities) if self.calibration else probabilities,
             quantiles=quantiles * encoded.unit[:, :, None],
             attention=encoded.attention,
             importances=encoded.importances,
         )
+
+    def _encode_block(self, windows: torch.Tensor, context: torch.Tensor) -> Rows:
+        with torch.inference_mode(), torch_threads(1), autocast(self._bf16):
+            found = self.model.encoder(windows, context)
+            answers: Rows = (found.embedding, found.outputs, found.attention)
+            if found.importances is not None:
+                answers += (mean_importances(found.importances, self.model.config),)
+            return tuple(each.float().contiguous() for each in answers)
+
+    def _answer_block(self, embedding: torch.Tensor, outputs: torch.Tensor) -> Rows:
+        with torch.inference_mode(), torch_threads(1):
+            logits = self.model.decide(embedding)
+            return torch.softmax(logits, dim=-1), self.model.quantiles(outputs)
+
+    def get_ready(self, rows: int = 1) -> None:
+        """Do now what would make the first calls about so many rows slower; `load` does it for one row."""
+        self._encoder.get_ready(rows, threads=self.num_threads)
+        self._heads.get_ready(rows)
 
     def save(self, path: Path) -> None:
         """Write the model folder with its card; `model_hash` is the folder's from then on."""
@@ -193,7 +204,7 @@ class NetworkAgent(LiveAgent, Generic[AnyNetwork]):
         self.model_hash = load_model_folder(path, kind=self.name).sha256
 
     @classmethod
-    def load(cls, path: Path | str, *, precision: Precision = "auto", num_threads: int = 1) -> Self:
+    def load(cls, path: Path | str, *, precision: Precision = "auto", num_threads: int = 0) -> Self:
         """Load a model folder.
 
         Raises:
@@ -208,7 +219,7 @@ class NetworkAgent(LiveAgent, Generic[AnyNetwork]):
             return_scale = from_plain(ReturnScale, folder.extra.get("return_scale"), where=where)
         except ConfigError as error:
             raise ModelFolderError(f"{error} The folder is damaged or foreign: train it again.") from error
-        return cls(
+        agent = cls(
             read_weights(lambda: cls.build(config), folder.file(WEIGHTS)),
             scaler=folder.scaler,
             return_scale=return_scale,
@@ -219,6 +230,8 @@ class NetworkAgent(LiveAgent, Generic[AnyNetwork]):
             model_hash=folder.sha256,
             report=read_report(folder),
         )
+        agent.get_ready()
+        return agent
 
     load_model = load
 
@@ -231,8 +244,3 @@ class NetworkAgent(LiveAgent, Generic[AnyNetwork]):
                 f"The {self.title} expects windows [B, {config.window}, {config.features}] and context "
                 f"[B, {config.context_size}], found {list(found[0])} and {list(found[1])}."
             )
-
-
-def _joined(parts: list[torch.Tensor]) -> Floats32:
-    whole = parts[0] if len(parts) == 1 else torch.cat(parts)
-    return np.ascontiguousarray(whole.numpy(), dtype=np.float32)

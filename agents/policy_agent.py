@@ -24,8 +24,10 @@ from quantum_trader.agents.network_agent import Encoded
 from quantum_trader.agents.policy_features import PolicyFeatures
 from quantum_trader.agents.policy_network import PolicyNetwork, PolicyShape
 from quantum_trader.agents.policy_state import policy_state, state_size
+from quantum_trader.agents.row_blocks import RowBlocks, Rows
 from quantum_trader.agents.signals import ModelInputs, Signals
 from quantum_trader.agents.tft.agent import TFTAgent
+from quantum_trader.agents.tft.precision import torch_threads
 from quantum_trader.envs.actions import Action
 from quantum_trader.envs.config import from_plain
 from quantum_trader.envs.errors import ConfigError, ModelFolderError
@@ -41,14 +43,7 @@ ENCODER = "encoder"
 
 def market_state(tft: TFTAgent, encoded: Encoded, features: PolicyFeatures) -> Floats32:
     """float32 [B, S]: what a policy is told of `B` observations after one pass of `tft`'s encoder."""
-    output = EncoderOutput(
-        outputs=torch.from_numpy(encoded.outputs),
-        embedding=torch.from_numpy(encoded.embedding),
-        attention=torch.from_numpy(encoded.attention),
-    )
-    with torch.inference_mode():
-        state = policy_state(tft.model, output, torch.from_numpy(encoded.unit), features)
-    return np.ascontiguousarray(state.numpy(), dtype=np.float32)
+    return _told(_state_blocks(tft, features), encoded)
 
 
 class PolicyAgent(LiveAgent):
@@ -77,6 +72,9 @@ class PolicyAgent(LiveAgent):
         self.scaler = tft.scaler
         self.calibration = calibration
         self.model_hash = folder.sha256 if folder else ""
+        shape = network.shape
+        self._states = _state_blocks(tft, shape.features)
+        self._answers = RowBlocks(self._answer_block, (shape.state_size,), (shape.account_size,))
 
     @property
     def features(self) -> PolicyFeatures:
@@ -85,7 +83,7 @@ class PolicyAgent(LiveAgent):
 
     def state(self, encoded: Encoded) -> Floats32:
         """float32 [B, S]: what the policy is told after a pass of its encoder."""
-        return market_state(self.tft, encoded, self.features)
+        return _told(self._states, encoded)
 
     def probabilities(self, state: Floats32, account: Floats32 | None) -> Floats32:
         """Calibrated probabilities.
@@ -103,9 +101,12 @@ class PolicyAgent(LiveAgent):
     def _raw(self, state: Floats32, account: Floats32 | None) -> Floats32:
         if account is None:
             account = np.tile(flat_account(), (len(state), 1))
-        with torch.inference_mode():
-            logits = self.network(torch.from_numpy(state), torch.from_numpy(account))
-            return np.asarray(torch.softmax(logits, dim=-1).numpy())
+        (raw,) = self._answers((torch.from_numpy(state), torch.from_numpy(account)))
+        return raw.numpy()
+
+    def _answer_block(self, state: torch.Tensor, account: torch.Tensor) -> Rows:
+        with torch.inference_mode(), torch_threads(1):
+            return (torch.softmax(self.network(state, account), dim=-1),)
 
     def act(self, state: Floats32, account: Floats32) -> NDArray[np.int8]:
         """int8 [B]: the orders that the most probable answers stand for."""
@@ -128,6 +129,11 @@ class PolicyAgent(LiveAgent):
         """
         mine = encoded if by is self.tft else self.tft.encode(inputs)
         return self.probabilities(self.state(mine), inputs.account)
+
+    def get_ready(self, rows: int = 1) -> None:
+        """Do now what would make the first calls about so many rows slower; `load` does it for one row."""
+        self._states.get_ready(rows)
+        self._answers.get_ready(rows)
 
     def save(self, path: Path, *, provenance: Provenance, encoder_folder: Path) -> None:
         """Write the model folder, with a copy of the encoder's own folder inside."""
@@ -176,7 +182,9 @@ class PolicyAgent(LiveAgent):
             raise ModelFolderError(
                 f"{path} does not fit its own config ({reason}): train it again."
             ) from error
-        return cls(network, tft, name=name, calibration=folder.calibration, folder=folder)
+        agent = cls(network, tft, name=name, calibration=folder.calibration, folder=folder)
+        agent.get_ready()
+        return agent
 
     load_model = load
 
@@ -185,6 +193,25 @@ class PolicyAgent(LiveAgent):
         if not np.isfinite(signals.probabilities[row]).all():
             return Action.HOLD, "the model's output is not a number"
         return Action(int(signals.actions[row])), "the policy's most probable action"
+
+
+def _state_blocks(tft: TFTAgent, features: PolicyFeatures) -> RowBlocks:
+    """Encoder outputs [B, H, D], embeddings [B, D] and units [B, H] -> states [B, S]."""
+
+    def run(outputs: torch.Tensor, embedding: torch.Tensor, unit: torch.Tensor) -> Rows:
+        # The attention goes along for the record; no state is made of it.
+        encoded = EncoderOutput(outputs=outputs, embedding=embedding, attention=embedding)
+        with torch.inference_mode(), torch_threads(1):
+            return (policy_state(tft.model, encoded, unit, features).contiguous(),)
+
+    horizons, width = len(tft.model.config.horizons), tft.embedding_size
+    return RowBlocks(run, (horizons, width), (width,), (horizons,))
+
+
+def _told(blocks: RowBlocks, encoded: Encoded) -> Floats32:
+    rows = (encoded.outputs, encoded.embedding, encoded.unit)
+    (state,) = blocks(tuple(torch.from_numpy(each) for each in rows))
+    return state.numpy()
 
 
 def _network(config: dict[str, Any], tft: TFTAgent) -> PolicyNetwork:

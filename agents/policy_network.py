@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from quantum_trader.agents.policy_features import PolicyFeatures
+from quantum_trader.agents.row_linear import RowLinear
 from quantum_trader.envs.actions import Action
 from quantum_trader.envs.observe import ACCOUNT_NAMES, ACCOUNT_SIZE
 
@@ -63,7 +64,7 @@ class StateEncoder(nn.Module):
         super().__init__()
         self.register_buffer("center", torch.zeros(state_size))
         self.register_buffer("scale", torch.ones(state_size))
-        self.account_net = nn.Sequential(nn.Linear(account_size, account_hidden), nn.Tanh())
+        self.account_net = nn.Sequential(RowLinear(account_size, account_hidden), nn.Tanh())
         self.output_size = state_size + account_hidden
 
     def forward(self, state: Tensor, account: Tensor) -> Tensor:
@@ -92,10 +93,10 @@ class PolicyNetwork(nn.Module):
         self.body = nn.Sequential()
         width = self.state.output_size
         for layer in shape.layers:
-            self.body.append(nn.Linear(width, layer))
+            self.body.append(RowLinear(width, layer))
             self.body.append(nn.Tanh())
             width = layer
-        self.head = nn.Linear(width, 3 if shape.head == "logits" else 2)
+        self.head = RowLinear(width, 3 if shape.head == "logits" else 2)
 
     def forward(self, state: Tensor, account: Tensor) -> Tensor:
         """[B, S] and [B, k] -> logits [B, 3] in the order of `Action`.

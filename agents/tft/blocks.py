@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from quantum_trader.agents.row_linear import RowLinear
 from quantum_trader.agents.tft.init import init_linear
 
 
@@ -80,11 +81,11 @@ class GRN(nn.Module):
         project_skip: bool = False,
     ) -> None:
         super().__init__()
-        self.first = nn.Linear(inputs, hidden)
+        self.first = RowLinear(inputs, hidden)
         self.context = nn.Linear(context, hidden, bias=False) if context else None
         self.dropout = SequenceDropout(dropout)
         self.gate = GatedLinear(hidden, outputs)
-        self.skip = nn.Linear(inputs, outputs) if project_skip or inputs != outputs else nn.Identity()
+        self.skip = RowLinear(inputs, outputs) if project_skip or inputs != outputs else nn.Identity()
         self.norm = nn.LayerNorm(outputs)
         for layer in (self.first, self.context, self.skip):
             if isinstance(layer, nn.Linear):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from quantum_trader.agents.row_linear import RowLinear
 from quantum_trader.agents.tft.init import init_linear
 from quantum_trader.envs.actions import Action
 
@@ -15,7 +16,7 @@ class DecisionHead(nn.Module):
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(hidden, len(Action))
+        self.linear = RowLinear(hidden, len(Action))
         init_linear(self.linear)
 
     def forward(self, embedding: Tensor) -> Tensor:
@@ -30,7 +31,7 @@ class QuantileHead(nn.Module):
     def __init__(self, hidden: int, quantiles: int) -> None:
         super().__init__()
         self.middle = quantiles // 2
-        self.linear = nn.Linear(hidden, quantiles)
+        self.linear = RowLinear(hidden, quantiles)
         init_linear(self.linear)
 
     def forward(self, outputs: Tensor) -> Tensor:

@@ -90,9 +90,11 @@ class KnotTable(nn.Module):
         (maps,) = self._maps
         state = [(parameter.data_ptr(), parameter._version) for parameter in maps.parameters()]
         key = (tuple(state), torch.is_autocast_enabled(self.grid.device.type))
-        if self._kept is None or self._kept[0] != key:
-            self._kept = (key, self._computed())
-        return self._kept[1]
+        kept = self._kept
+        # Read once: another thread may keep the table of another precision in the meantime.
+        if kept is None or kept[0] != key:
+            kept = self._kept = (key, self._computed())
+        return kept[1]
 
     def _computed(self) -> Tensor:
         (maps,) = self._maps

@@ -120,6 +120,7 @@ def random_inputs(agent: NetworkAgent[Any], rows: int, seed: int) -> ModelInputs
 
 def latency(agent: NetworkAgent[Any], session: OnnxSession, inputs: ModelInputs, calls: int) -> Latency:
     """Median of `calls` calls of each, after one that does not count."""
+    agent.get_ready(len(inputs))
 
     def median(call: Callable[[], Answer | Signals]) -> float:
         call()

@@ -157,3 +157,14 @@ def test_a_missing_column_is_one_sentence(drop: str, words: str) -> None:
 def test_an_empty_frame_gives_an_empty_answer() -> None:
     """No bars, no decisions, no error."""
     assert len(arbiter().decide_frame(series(80).to_frame()[:0], SYMBOL)) == 0
+
+
+def test_a_live_bot_may_ask_about_the_newest_rows_only() -> None:
+    """The last rows are decided as in the whole frame, the others are HOLD without a model being asked."""
+    bars = series()
+    whole = arbiter().decide_frame(bars.to_frame(), SYMBOL)
+    newest = arbiter().decide_frame(bars.to_frame(), SYMBOL, last=2)
+    assert rows(newest)[-2:] == rows(whole)[-2:]
+    assert set(newest["reason"][59:-2]) == {"not asked"}
+    assert set(newest["action"][:-2]) == {"HOLD"}
+    assert set(arbiter().decide_frame(bars.to_frame(), SYMBOL, last=0)["source"]) == {"none"}

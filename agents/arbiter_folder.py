@@ -71,6 +71,7 @@ def load_arbiter(
     contracts: Mapping[str, FuturesContract] | None = None,
     step_ms: int = 3_600_000,
     live: LiveConfig | None = None,
+    clock: Callable[[], int] | None = None,
 ) -> Arbiter:
     """An Arbiter with whatever members can be loaded from `models`.
 
@@ -82,7 +83,7 @@ def load_arbiter(
         confidence_threshold: replaces the fitted one; None keeps it.
         strict: raise for a member that cannot be loaded.
         members: which to load; the others count as absent, not as problems.
-        contracts, step_ms, live: see `Arbiter`.
+        contracts, step_ms, live, clock: see `Arbiter`.
 
     Raises:
         ModelFolderError: only with `strict`.
@@ -125,6 +126,7 @@ def load_arbiter(
         step_ms=step_ms,
         live=live,
         drift=drift,
+        clock=clock,
     )
 
 

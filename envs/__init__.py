@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         ACCOUNT_SIZE as ACCOUNT_SIZE,
         flat_account as flat_account,
     )
+    from quantum_trader.envs.paper_account import PaperAccount as PaperAccount
     from quantum_trader.envs.presets import PRESETS as PRESETS, guess_preset as guess_preset, preset as preset
     from quantum_trader.envs.sample import sample_bars as sample_bars
     from quantum_trader.envs.scaler import (
@@ -80,6 +81,7 @@ _MODULES = {
     "MarginTier": "contract",
     "Market": "market",
     "PRESETS": "presets",
+    "PaperAccount": "paper_account",
     "PlantedConfig": "synthetic",
     "REFERENCE_SCALER": "scaler",
     "Record": "backtest_kernel",

@@ -176,6 +176,7 @@ def replay_actions(
                 bars_done = k + 1
         else:
             account.row = first + k
+            account.intent_1 = account.intent_2 = math.nan  # what waits does not fill after a gap
             account.reward = 0.0
             log.count = 0.0
             log.fills = 0.0

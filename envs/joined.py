@@ -87,7 +87,7 @@ def join_markets(markets: Sequence[Market], config: EnvConfig) -> JoinedMarkets:
     if not markets:
         raise ConfigError("An environment needs at least one market, found none.")
     for market in markets:
-        _check_contract(market.contract, market.symbol, config)
+        check_contract(market.contract, market.symbol, config)
     offsets = np.cumsum([0, *(len(market) for market in markets)], dtype=np.int64)
     open_ended = [decision_rows(market, config) for market in markets]
     starts = [
@@ -213,7 +213,12 @@ def rule_matrix(contract: FuturesContract, config: EnvConfig) -> Matrix:
     return row
 
 
-def _check_contract(contract: FuturesContract, symbol: str, config: EnvConfig) -> None:
+def check_contract(contract: FuturesContract, symbol: str, config: EnvConfig) -> None:
+    """Check that a contract allows the leverage, position and order size of a configuration.
+
+    Raises:
+        ConfigError: it does not.
+    """
     if len(contract.tiers) > MAX_TIERS:
         raise ConfigError(
             f"{symbol}: {contract.name} has {len(contract.tiers)} margin tiers, more than the {MAX_TIERS} "

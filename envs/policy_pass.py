@@ -6,6 +6,7 @@ rules turn them into the same account.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -110,4 +111,5 @@ def _advance(accounts: Matrix, decided: Actions, bars: Matrix, rules: Matrix, st
             account_step(account, float(decided[row]), last, bar, rule[i, 0], None, close_out)
         else:
             account.row = row + 1.0
+            account.intent_1 = account.intent_2 = math.nan  # as in `replay_actions`
         account.truncated = 0.0

@@ -60,6 +60,19 @@ COMMANDS: dict[tuple[str, ...], Entry] = {
     ),
     ("evaluate",): Entry(target="evaluate:Evaluate", summary="judge a run's agents, on its data or other"),
     ("explain",): Entry(target="explain:Explain", summary="what stands behind one prediction of a run"),
+    ("serve",): Entry(target="serve:Serve", summary="answer decisions over HTTP, with a live page"),
+    ("live",): Entry(target="live:Live", summary="decide on an exchange's closed bars, trade on paper"),
+    ("live", "status"): Entry(
+        target="live:LiveStatus", summary="what a live session's paper accounts have come to"
+    ),
+    ("live", "export"): Entry(
+        target="live:LiveExport", summary="write its trades, fills or equity to a file"
+    ),
+    ("monitor",): Entry(target="monitor:Monitor", summary="how a journal's decisions have fared, and alerts"),
+    ("journal", "info"): Entry(target="journal:Info", summary="what a journal holds"),
+    ("journal", "export"): Entry(target="journal:Export", summary="write a journal as parquet"),
+    ("journal", "prune"): Entry(target="journal:Prune", summary="delete what is older than so many days"),
+    ("data", "fetch"): Entry(target="fetch:Fetch", summary="download bars and funding, resumable"),
     ("data", "inspect"): Entry(target="data:Inspect", summary="what a source holds: range, gaps, funding"),
     ("data", "validate"): Entry(target="data:Validate", summary="check files, say what is wrong with them"),
     ("data", "convert"): Entry(target="data:Convert", summary="read a source, write parquet or CSV"),

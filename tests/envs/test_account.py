@@ -295,6 +295,13 @@ def test_long_gaps_are_crossed_flat(make_market: MakeMarket) -> None:
     assert record.equity[3] == record.equity[2]
 
 
+def test_a_delayed_order_does_not_wait_for_the_end_of_a_gap(make_market: MakeMarket) -> None:
+    """What was decided before a long gap and not filled before it is gone."""
+    market = make_market([100, 101, 102, 200, 201, 202], breaks=[3], contract=NO_COSTS)
+    record = trade(market, HOLD, BUY, HOLD, HOLD, HOLD, delay_bars=1)
+    assert record.units.tolist() == [0] * 6
+
+
 def test_flatten_pays_for_closing(make_market: MakeMarket) -> None:
     """With `flatten` the last close ends the position at a cost."""
     market = make_market([100.0] * 3, contract=COSTLY)

@@ -1,0 +1,211 @@
+"""`LiveSession`: bars in, decisions into the journal, paper accounts forward; from bar to bar."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from quantum_trader.envs.bars import Bar
+from quantum_trader.envs.contract import FuturesContract
+from quantum_trader.envs.env_config import EnvConfig
+from quantum_trader.envs.paper_account import PaperAccount
+from quantum_trader.serve.desk import Desk
+from quantum_trader.serve.journal.errors import JournalError
+from quantum_trader.serve.live.book import PaperBook
+from quantum_trader.serve.live.clock import VenueClock
+from quantum_trader.serve.live.errors import FeedError
+from quantum_trader.serve.live.feed import Feed
+from quantum_trader.serve.live.loop_config import LoopConfig
+from quantum_trader.serve.live.poller import Poller
+from quantum_trader.serve.live.rebuild import rebuild
+from quantum_trader.serve.live.track import Track, order_of
+
+_LONGEST_NAP_S = 5.0
+"""Waits are cut into pieces, so that a machine that slept notices soon after waking up."""
+SILENT = 4
+"""Questions in a row without a new bar after which a symbol counts as silent."""
+
+
+class LiveSession:
+    """One run of the live loop over one folder.
+
+    The order of things makes it resumable: a bar is decided on, the journal commits bar and decision, the
+    account steps, the book commits the account. What a kill cuts off is either nowhere yet, and the bar is
+    fetched and decided on again, or in the journal, and the account is brought up to it at the next start.
+
+    Args:
+        desk: with a journal, and an Arbiter whose clock is `clock`.
+        feed: bars.
+        book: of the folder.
+        clock: the venue's; `sync` has succeeded.
+        config: of the loop.
+        rules: of the accounts.
+        contracts: of every symbol to trade, in this order.
+        step_ms: length of a bar.
+        sleep: waits so many seconds, or less when the session is to end.
+        stopped: whether it is to end.
+        say: takes lines for the user.
+        note: is called after every round, to write the status.
+    """
+
+    def __init__(
+        self,
+        *,
+        desk: Desk,
+        feed: Feed,
+        book: PaperBook,
+        clock: VenueClock,
+        config: LoopConfig,
+        rules: EnvConfig,
+        contracts: Mapping[str, FuturesContract],
+        step_ms: int,
+        sleep: Callable[[float], object],
+        stopped: Callable[[], bool],
+        say: Callable[[str], None],
+        note: Callable[[LiveSession], None],
+    ) -> None:
+        self.desk, self.book, self.clock = desk, book, clock
+        self.config, self.step_ms = config, step_ms
+        self.tracks = {
+            symbol: Track(symbol=symbol, account=PaperAccount(symbol, contract, rules, step_ms=step_ms))
+            for symbol, contract in contracts.items()
+        }
+        self._sleep, self._stopped, self._say, self._note = sleep, stopped, say, note
+        self._poller = Poller(self.tracks.values(), feed, clock, config, step_ms=step_ms, say=say)
+
+    def restore(self) -> None:
+        """Take up what the folder holds.
+
+        Raises:
+            JournalError, StoreError, ConfigError: see `quantum_trader.serve.live.rebuild.rebuild`.
+        """
+        assert self.desk.journal is not None
+        self.desk.restore()
+        known = [track for track in self.tracks.values() if self._rebuilt(track)]
+        self._save(known)
+        if known:
+            self._say(f"resumed {_counted(len(known), 'symbol')} at {_newest(known)}")
+
+    def run(self) -> None:
+        """Go on until told to end, or until `LoopConfig.bars` bars are decided on.
+
+        Raises:
+            JournalError, StoreError: what was decided cannot be written down: nothing more is decided.
+        """
+        try:
+            while not self._over():
+                past = self._poller.poll()
+                if past:
+                    self._begin(past)
+                self._decide_waiting()
+                if past is not None:
+                    self._note(self)
+                self._poller.prepare()
+                self._nap()
+        finally:
+            self._poller.close()
+            self._note(self)
+
+    def _rebuilt(self, track: Track) -> bool:
+        assert self.desk.journal is not None
+        replayed = rebuild(track, self.desk.journal.reader, self.book)
+        if replayed > 1:
+            self._say(f"{track.symbol}: {_counted(replayed, 'bar')} of the journal replayed")
+        return track.last_ms is not None
+
+    def _over(self) -> bool:
+        if self._stopped():
+            return True
+        healthy = [track for track in self.tracks.values() if not track.failures and track.empty < SILENT]
+        wanted = self.config.bars
+        return wanted > 0 and bool(healthy) and all(track.decided >= wanted for track in healthy)
+
+    def _begin(self, past: Mapping[str, list[Bar]]) -> None:
+        """Warm new symbols up: no decision is taken on these bars."""
+        assert self.desk.journal is not None
+        self.desk.warmup(past)
+        self.desk.journal.record([], past).result()  # waits for the commit, whoever wrote them
+        for symbol, bars in past.items():
+            self.tracks[symbol].begin(bars)
+        self._save([self.tracks[symbol] for symbol in past])
+        fewest = min(past, key=lambda symbol: len(past[symbol]))
+        self._say(f"warmed up {_counted(len(past), 'symbol')}, {fewest} with {len(past[fewest]):,} bars")
+
+    def _decide_waiting(self) -> None:
+        """Decide on everything that waits, oldest bars first, all symbols of one moment together."""
+        before = 0
+        while not self._stopped():
+            heads = [track.waiting[0].timestamp for track in self.tracks.values() if track.waiting]
+            if not heads:
+                return
+            moment = min(heads)
+            batch = {
+                track.symbol: track.waiting.popleft()
+                for track in self.tracks.values()
+                if track.waiting and track.waiting[0].timestamp == moment
+            }
+            moved = self._round(batch)
+            if any(track.waiting for track in self.tracks.values()):
+                before += 1
+            else:
+                self._say(self._line(moment, moved, before))
+
+    def _round(self, batch: Mapping[str, Bar]) -> list[Track]:
+        """Journal, accounts, book; the symbols whose bar was taken in."""
+        answers = self.desk.decide(batch)
+        for answer in answers.values():
+            if not answer.journaled:
+                raise JournalError(answer.fault or "the journal did not take a decision.")
+        moved = []
+        for symbol, bar in batch.items():
+            track, decision = self.tracks[symbol], answers[symbol].decision
+            if decision.timestamp != bar.timestamp:  # refused: the history and the account stay as they are
+                self._poller.failed(track, FeedError(decision.reason))
+                continue
+            track.step(bar)
+            track.order = order_of(decision, bar.timestamp)
+            track.decision = decision
+            track.decided += 1
+            moved.append(track)
+        self._save(moved)
+        return moved
+
+    def _save(self, tracks: Sequence[Track]) -> None:
+        accounts = {track.symbol: track.account for track in tracks}
+        self.book.save(accounts, {track.symbol: track.points for track in tracks})
+        for track in tracks:
+            track.points = []
+
+    def _line(self, moment: int, moved: Sequence[Track], before: int) -> str:
+        names = [track.decision.action.name for track in moved if track.decision is not None]
+        decided = ", ".join(
+            f"{names.count(word)} {word}" for word in ("BUY", "SELL", "HOLD") if word in names
+        )
+        equity = sum(track.account.equity for track in self.tracks.values())
+        delay = (self.clock.now_ms() - moment - self.step_ms) / 1000.0
+        missed = f"; {_counted(before, 'bar')} before it made up for" if before else ""
+        return (
+            f"{clock_time(moment)} {decided or 'nothing'}; equity {equity:,.2f}; "
+            f"{delay:,.1f} s after the close{missed}"
+        )
+
+    def _nap(self) -> None:
+        """Until the next symbol is due, in pieces."""
+        if self._over() or any(track.waiting for track in self.tracks.values()):
+            return
+        left = self._poller.due_in_s()
+        if left > 0:
+            self._sleep(min(left, _LONGEST_NAP_S))
+
+
+def _newest(tracks: Sequence[Track]) -> str:
+    return clock_time(max(track.last_ms or 0 for track in tracks))
+
+
+def clock_time(moment_ms: int) -> str:
+    """A moment in milliseconds since the epoch as "2024-05-01 12:00", UTC."""
+    return datetime.fromtimestamp(moment_ms / 1000, tz=UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"

@@ -12,7 +12,7 @@ import pandas as pd
 
 from quantum_trader.agents.arbiter import Arbiter
 from quantum_trader.agents.decision import Decision
-from quantum_trader.agents.history import BarLike
+from quantum_trader.agents.history import SPARE_BARS, BarLike
 from quantum_trader.envs.bars import Bar, Bars
 from quantum_trader.serve.background import Background
 from quantum_trader.serve.desk_config import DeskConfig
@@ -30,6 +30,16 @@ _USUAL = DeskConfig()
 _PRUNE_EVERY_S = 6 * 3_600.0
 
 Past = Bars | pd.DataFrame | Iterable[BarLike]
+
+
+def bars_in_history(seen: int, kept: int) -> int:
+    """How many of the bars it has seen a history holds: it forgets the oldest `SPARE_BARS` at a time.
+
+    Args:
+        seen: bars.
+        kept: as in `SymbolHistory`.
+    """
+    return seen - max(seen - kept, 0) // SPARE_BARS * SPARE_BARS
 
 
 def now_ms() -> int:
@@ -104,7 +114,7 @@ class Desk:
         }
 
     def warmup(self, bars: Mapping[str, Past]) -> dict[str, int]:
-        """Take past bars in without deciding; the journal keeps them too.
+        """Take past bars in without deciding, but for those that are still open; the journal keeps them too.
 
         Args:
             bars: by symbol, oldest first; those already known are skipped.
@@ -121,8 +131,12 @@ class Desk:
         }
         with self._in_use.shared():
             lengths = self._arbiter.warmup(given)
+            newest_ms = self._newest_closed_ms()
         if self.journal is not None:
-            past = {symbol: sound_bars(several, symbol) for symbol, several in given.items()}
+            past = {
+                symbol: [bar for bar in sound_bars(several, symbol) if bar.timestamp <= newest_ms]
+                for symbol, several in given.items()
+            }
             self._confirmed(self.journal.record([], past))
             if self._outcomes is not None:
                 self._outcomes.wake()
@@ -130,6 +144,9 @@ class Desk:
 
     def restore(self, symbols: Collection[str] | None = None) -> dict[str, int]:
         """Warm up with the journal's own bars, such as after a restart.
+
+        Where bars came in order, decisions go on with the bits of a process that never ended: the history
+        begins at the bar at which that one's would.
 
         Args:
             symbols: those wanted; None takes all that the journal has bars of.
@@ -142,15 +159,18 @@ class Desk:
         """
         if self.journal is None:
             return {}
-        lengths: dict[str, int] = {}
-        for symbol in self.journal.reader.symbols():
-            if symbols is not None and symbol not in symbols:
-                continue
-            bars = self.journal.reader.bars(symbol, last=self.config.restore_bars)
-            if bars:
-                with self._in_use.shared():
-                    past = as_series(symbol, bars, self._arbiter.histories.step_ms)
-                    lengths |= self._arbiter.warmup({symbol: past})
+        reader, lengths = self.journal.reader, dict[str, int]()
+        with self._in_use.shared():
+            histories, kept = self._arbiter.histories, self._arbiter.live.kept_bars
+            for symbol in reader.symbols():
+                if symbols is not None and symbol not in symbols:
+                    continue
+                bars = reader.bars(symbol, last=bars_in_history(reader.bar_count(symbol), kept))
+                if bars:
+                    # Not `Arbiter.warmup`: these bars have closed, even if the clock was set back since.
+                    with histories[symbol].lock:
+                        lengths[symbol] = histories.extend(symbol, as_series(symbol, bars, histories.step_ms))
+            self._arbiter.adopt(self._arbiter)  # drift is watched on what is in the histories now
         return lengths
 
     def swap(self, arbiter: Arbiter) -> None:
@@ -188,6 +208,11 @@ class Desk:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _newest_closed_ms(self) -> int:
+        """Open of the newest bar that may have closed, as the Arbiter sees it: others it leaves out."""
+        arbiter = self._arbiter
+        return arbiter.clock() + arbiter.live.open_tolerance_ms - arbiter.histories.step_ms
+
     def _prepared(self, arbiter: Arbiter) -> Arbiter:
         """XGBoost is asked for its vote always: the journal compares it with what was decided."""
         if self.journal is not None:
@@ -199,7 +224,12 @@ class Desk:
         self.resolve()
         due = time.monotonic() - self._pruned_s >= _PRUNE_EVERY_S
         if self.journal is not None and self.config.keep_days > 0.0 and due:
-            prune(self.journal.path, keep_days=self.config.keep_days, now_ms=self._clock())
+            prune(
+                self.journal.path,
+                keep_days=self.config.keep_days,
+                now_ms=self._clock(),
+                keep_bars=self._arbiter.live.kept_bars + SPARE_BARS,
+            )
             self._pruned_s = time.monotonic()
 
     def _records(

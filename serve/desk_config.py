@@ -13,15 +13,11 @@ class DeskConfig:
 
     commit_wait_s: float = 2.0
     """Seconds a decision waits for the disk; then it is answered as not journaled, and written later."""
-    restore_bars: int = 3_000
-    """Newest bars a symbol is warmed up with after a restart; fewer start faster, with EMA200 less exact."""
     keep_days: float = 0.0
     """Days that decisions and bars are kept in the journal; 0 keeps everything."""
 
     def __post_init__(self) -> None:
         if not 0.0 < self.commit_wait_s < float("inf"):
             raise ConfigError(f"commit_wait_s: expected seconds above 0, found {self.commit_wait_s}.")
-        if self.restore_bars < 60:
-            raise ConfigError(f"restore_bars: expected at least 60, one window, found {self.restore_bars}.")
         if not 0.0 <= self.keep_days < float("inf"):
             raise ConfigError(f"keep_days: expected a number of days, or 0, found {self.keep_days}.")

@@ -9,7 +9,7 @@ import numpy as np
 
 from quantum_trader.envs.bars import Floats
 from quantum_trader.envs.sources.chunks import Chunk, Kind
-from quantum_trader.envs.sources.recent import read_candles, read_funding, read_marks
+from quantum_trader.envs.sources.ranges import read_candles, read_funding, read_marks
 from quantum_trader.envs.sources.timeframes import HOUR_MS
 from quantum_trader.envs.sources.venue import Venue
 

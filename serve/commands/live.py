@@ -65,6 +65,11 @@ class Live:
             raise ConfigError(
                 f"--symbols: expected different names such as BTCUSDT,ETHUSDT, found {self.symbols!r}."
             )
+        if self.connections < 1 or not 0.0 < self.requests_per_second < float("inf"):
+            raise ConfigError(
+                "--connections must be at least 1 and --requests-per-second a number above 0, found "
+                f"{self.connections} and {self.requests_per_second:g}."
+            )
         settings = self._loaded().settings
         rules = BacktestConfig(
             barrier_atr=settings.barrier_atr,

@@ -156,6 +156,15 @@ class JournalReader:
         values = (symbol, _EARLIEST if since_ms is None else since_ms, -1 if last is None else last)
         return [read_bar(row) for row in reversed(self.query(query, values))]
 
+    def bar_count(self, symbol: str) -> int:
+        """Bars of a symbol.
+
+        Raises:
+            JournalError: the file cannot be read.
+        """
+        query = "SELECT count(*) FROM bars WHERE symbol_id = (SELECT id FROM symbols WHERE name = ?)"
+        return int(self.query(query, (symbol,))[0][0])
+
     def bar_pages(
         self, symbol: str, *, since_ms: int | None = None, until_ms: int | None = None, size: int = PAGE
     ) -> Iterator[list[Bar]]:

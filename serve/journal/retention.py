@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from quantum_trader.agents.history import KEPT_BARS, SPARE_BARS
 from quantum_trader.envs.errors import ConfigError
 from quantum_trader.serve.journal.connection import (
     explained,
@@ -20,7 +21,7 @@ from quantum_trader.serve.journal.connection import (
 )
 from quantum_trader.serve.journal.schema import RESOLVED, VOID, WAITING
 
-KEEP_BARS = 3_000
+KEEP_BARS = KEPT_BARS + SPARE_BARS
 """Newest bars of each symbol that stay whatever their age: what a restart warms up with."""
 
 _DAY_MS = 86_400_000
@@ -39,6 +40,11 @@ SELECT s.id,
     (SELECT min(bar_ms) FROM decisions WHERE symbol_id = s.id AND state = {WAITING})
 FROM symbols s
 """
+_FIRST_KEPT = """
+SELECT bar_ms FROM bars WHERE symbol_id = ? ORDER BY bar_ms LIMIT 1 OFFSET (
+    SELECT count(*) FROM bars WHERE symbol_id = ? AND bar_ms < ?
+) / ? * ?
+"""
 _DELETE_BARS = f"""
 DELETE FROM bars WHERE symbol_id = ? AND bar_ms IN (
     SELECT bar_ms FROM bars WHERE symbol_id = ? AND bar_ms < ? ORDER BY bar_ms LIMIT {_BARS}
@@ -55,7 +61,9 @@ class Pruned:
     bars: int
 
 
-def prune(path: Path, *, keep_days: float, now_ms: int, keep_bars: int = KEEP_BARS) -> Pruned:
+def prune(
+    path: Path, *, keep_days: float, now_ms: int, keep_bars: int = KEEP_BARS, together: int = SPARE_BARS
+) -> Pruned:
     """Delete decisions (with their outcomes) and bars of before `keep_days` ago, and give the room back.
 
     Never deleted: a decision whose outcome is still open, the bars behind such a one, and the newest
@@ -66,6 +74,8 @@ def prune(path: Path, *, keep_days: float, now_ms: int, keep_bars: int = KEEP_BA
         keep_days: how long things are kept, by the open of their bar.
         now_ms: milliseconds since the epoch, UTC.
         keep_bars: see above.
+        together: bars of a symbol are deleted so many at a time, as histories forget them: what is left then
+            tells a restart at which bar the history began that it goes on with.
 
     Raises:
         ConfigError: not a number of days above 0.
@@ -79,7 +89,7 @@ def prune(path: Path, *, keep_days: float, now_ms: int, keep_bars: int = KEEP_BA
         before = now_ms - int(keep_days * _DAY_MS)
         pruned = Pruned(
             decisions=_repeat(partial(_delete_decisions, connection, before)),
-            bars=_prune_bars(connection, before, keep_bars),
+            bars=_prune_bars(connection, before, keep_bars, together),
         )
         _repeat(partial(_give_back, connection))
         return pruned
@@ -111,13 +121,14 @@ def _delete_decisions(connection: sqlite3.Connection, before_ms: int) -> int:
     return len(rows)
 
 
-def _prune_bars(connection: sqlite3.Connection, before_ms: int, keep_bars: int) -> int:
+def _prune_bars(connection: sqlite3.Connection, before_ms: int, keep_bars: int, together: int) -> int:
     needed = connection.execute(_NEEDED_FROM, (keep_bars - 1,)).fetchall()
     total = 0
     for symbol, newest, waiting in needed:
         if newest is None:  # fewer bars than are kept anyway
             continue
-        end = min(before_ms, newest, before_ms if waiting is None else waiting)
+        old = min(before_ms, newest, before_ms if waiting is None else waiting)
+        end = connection.execute(_FIRST_KEPT, (symbol, symbol, old, together, together)).fetchone()[0]
         total += _repeat(partial(_delete_bars, connection, symbol, end))
     return total
 

@@ -15,7 +15,7 @@ from quantum_trader.envs.bars import Bar, Floats
 from quantum_trader.envs.sources.assemble import Rows, assemble
 from quantum_trader.envs.sources.client import open_venue
 from quantum_trader.envs.sources.errors import SourceError
-from quantum_trader.envs.sources.recent import read_candles, read_funding
+from quantum_trader.envs.sources.ranges import read_candles, read_funding
 from quantum_trader.envs.sources.retry import Retry, RetryConfig, Transient
 from quantum_trader.envs.sources.timeframes import timeframe_ms
 from quantum_trader.envs.sources.venue import Instrument, Venue
@@ -84,6 +84,8 @@ class ExchangeFeed:
     def prepare(self, symbol: str, now_ms: int) -> None:
         """See `Feed`."""
         open_ms = now_ms - now_ms % self.step_ms
+        with self._lock:
+            self._asked.pop(symbol, None)  # what was missing at an earlier question may be there now
         with self._venue() as venue:
             instrument = self._instrument(venue, symbol)
             self._funding(venue, instrument, symbol, open_ms, open_ms + 1, now_ms)

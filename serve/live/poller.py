@@ -21,6 +21,8 @@ _log = logging.getLogger(__name__)
 _WORKERS = 8
 _PREPARE_S = 120.0
 """Seconds after its open at which a bar's funding rate is asked for."""
+_PREPARE_AGAIN = 0.9
+"""Part of the bar after which it is asked for again: some are published late."""
 
 
 class Poller:
@@ -67,18 +69,20 @@ class Poller:
         """Between closes, ask for funding rates; what fails is asked for again when the bar closes."""
         now = self._clock.now_ms()
         open_ms = now - now % self.step_ms
-        due = open_ms + int(min(_PREPARE_S * 1000.0, self.step_ms / 2))
-        if self._prepared_ms == open_ms or now < due or self._asking:
+        first = open_ms + int(min(_PREPARE_S * 1000.0, self.step_ms / 2))
+        again = open_ms + int(_PREPARE_AGAIN * self.step_ms)
+        due = again if now >= again else first
+        if now < due or due <= self._prepared_ms or self._asking:
             return
-        self._prepared_ms = open_ms
+        self._prepared_ms = due
         for track in self._tracks:
-            if track.next_try_ms > now and not track.failures:
+            if self._due_ms(track) > now and not track.failures:
                 self._pool.submit(_quietly, self._feed, track.symbol, now)
 
     def due_in_s(self) -> float:
         """Seconds until somebody is to be asked or may have answered."""
         busy = {track.symbol for track in self._asking.values()}
-        idle = [track.next_try_ms for track in self._tracks if track.symbol not in busy]
+        idle = [self._due_ms(track) for track in self._tracks if track.symbol not in busy]
         left = (min(idle) - self._clock.now_ms()) / 1000.0 if idle else self.config.retry_s
         return min(left, 0.05) if self._asking else left
 
@@ -101,13 +105,20 @@ class Poller:
         """Ask for the bars of every symbol whose time has come."""
         busy = {track.symbol for track in self._asking.values()}
         for track in self._tracks:
-            if track.symbol in busy or track.waiting or track.next_try_ms > now:
+            if track.symbol in busy or track.waiting or self._due_ms(track) > now:
                 continue
             since = track.since_ms = self._since(track, now)
             until = now
             if track.last_ms is not None and not track.empty:
                 until = min(now, since + self.config.page_bars * self.step_ms)
             self._asking[self._pool.submit(self._feed.closed_bars, track.symbol, since, until)] = track
+
+    def _due_ms(self, track: Track) -> int:
+        """When to ask for bars: not before the next one has closed, nor before a wait after failures ends."""
+        if track.last_ms is None:
+            return track.next_try_ms
+        settled_ms = track.last_ms + 2 * self.step_ms + int(self.config.settle_s * 1000)
+        return max(track.next_try_ms, settled_ms)
 
     def _since(self, track: Track, now: int) -> int:
         """Open of the first bar to ask for."""
@@ -170,7 +181,7 @@ class Poller:
             track.waiting.extend(bars)
         track.empty = 0
         track.doubted_ms = None
-        track.next_try_ms = bars[-1].timestamp + 2 * self.step_ms + int(self.config.settle_s * 1000)
+        track.next_try_ms = 0
 
     def _doubtful(self, track: Track, bars: list[Bar]) -> bool:
         """Whether bars are missing that have not been asked for a second time."""
@@ -183,8 +194,9 @@ class Poller:
         return True
 
     def failed(self, track: Track, error: QuantumTraderError) -> None:
-        """Note a failure and say when to try again."""
+        """Note a failure and say when to try again, from the bar after the last that was taken in."""
         now = self._clock.now_ms()
+        track.waiting.clear()
         asked = error.retry_after_s if isinstance(error, FeedError) else None
         track.next_try_ms = now + int(max(self._delay_s(track.failures), asked or 0.0) * 1000)
         if not track.failures:

@@ -6,7 +6,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -82,9 +82,8 @@ def run_live(
             with _first_contact():
                 check(unknown)
         plan = settled_plan(folder, wanted, contract_given=contract_given)
-        mine = replace(plan, contracts={symbol: plan.contracts[symbol] for symbol in wanted.contracts})
         _find_the_time(world, patient=not unknown)
-        _persistently(folder, mine, config, world, make_arbiter)
+        _persistently(folder, plan, tuple(wanted.contracts), config, world, make_arbiter)
         if (folder / BOOK).is_file():
             world.say(summary(results(folder)))
     finally:
@@ -130,13 +129,18 @@ def _find_the_time(world: Surroundings, *, patient: bool) -> None:
 
 
 def _persistently(
-    folder: Path, plan: Plan, config: LoopConfig, world: Surroundings, make_arbiter: MakeArbiter
+    folder: Path,
+    plan: Plan,
+    symbols: Sequence[str],
+    config: LoopConfig,
+    world: Surroundings,
+    make_arbiter: MakeArbiter,
 ) -> None:
     """Run sessions until one ends by itself."""
     rest = _FIRST_REST_S
     while not world.stopped():
         try:
-            _run_once(folder, plan, config, world, make_arbiter)
+            _run_once(folder, plan, symbols, config, world, make_arbiter)
             return
         except (JournalError, StoreError) as error:
             world.say(f"{error} Nothing is decided meanwhile; trying again in {rest:g} s.")
@@ -145,7 +149,12 @@ def _persistently(
 
 
 def _run_once(
-    folder: Path, plan: Plan, config: LoopConfig, world: Surroundings, make_arbiter: MakeArbiter
+    folder: Path,
+    plan: Plan,
+    symbols: Sequence[str],
+    config: LoopConfig,
+    world: Surroundings,
+    make_arbiter: MakeArbiter,
 ) -> None:
     def note(session: LiveSession, running: bool = True) -> None:
         try:
@@ -169,7 +178,7 @@ def _run_once(
             clock=world.clock,
             config=config,
             rules=plan.rules,
-            contracts=plan.contracts,
+            contracts={symbol: plan.contracts[symbol] for symbol in symbols},
             step_ms=timeframe_ms(plan.timeframe),
             sleep=world.sleep,
             stopped=world.stopped,

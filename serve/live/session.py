@@ -80,7 +80,7 @@ class LiveSession:
             JournalError, StoreError, ConfigError: see `quantum_trader.serve.live.rebuild.rebuild`.
         """
         assert self.desk.journal is not None
-        self.desk.restore()
+        self.desk.restore(self.tracks)
         known = [track for track in self.tracks.values() if self._rebuilt(track)]
         self._save(known)
         if known:
@@ -123,8 +123,8 @@ class LiveSession:
     def _begin(self, past: Mapping[str, list[Bar]]) -> None:
         """Warm new symbols up: no decision is taken on these bars."""
         assert self.desk.journal is not None
-        self.desk.warmup(past)
-        self.desk.journal.record([], past).result()  # waits for the commit, whoever wrote them
+        self.desk.journal.record([], past).result()
+        self.desk.restore(past)
         for symbol, bars in past.items():
             self.tracks[symbol].begin(bars)
         self._save([self.tracks[symbol] for symbol in past])

@@ -40,7 +40,7 @@ class Track:
         waiting: bars that were fetched and not decided on yet.
         points: equity at bars that are not in the book yet.
         since_ms: open of the first bar last asked for.
-        next_try_ms: when to ask for bars again, by the venue's clock.
+        next_try_ms: do not ask before, by the venue's clock; 0 where nothing went wrong.
         failures: attempts in a row that failed.
         empty: attempts in a row that found no new bar although one was due.
         error: why the last attempt failed; empty where it did not.

@@ -3,7 +3,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,14 @@ from quantum_trader.envs.actions import Action
 from quantum_trader.envs.bars import Bar
 from quantum_trader.envs.errors import ConfigError, DataError
 from quantum_trader.envs.scaler import REFERENCE_SCALER
+from quantum_trader.envs.synthetic import SyntheticConfig, synthetic_bars
 from quantum_trader.serve.desk import Answer, Desk
 from quantum_trader.serve.desk_config import DeskConfig
 from quantum_trader.serve.journal.config import JournalConfig
 from quantum_trader.serve.journal.errors import JournalError
 from quantum_trader.serve.journal.journal import Journal
 from quantum_trader.serve.journal.records import JournalRow, Shadow
+from quantum_trader.serve.journal.retention import prune
 
 from ..agents.fakes import HOUR, FakeAgent, FakePPO, FakeTFT, bar, bars
 
@@ -32,7 +34,12 @@ DECIDED_MS = 123_456
 
 
 def arbiter(
-    tft: Any = None, *, fallback: Any = None, model_hash: str = "first", settings: ArbiterSettings = SETTINGS
+    tft: Any = None,
+    *,
+    fallback: Any = None,
+    model_hash: str = "first",
+    settings: ArbiterSettings = SETTINGS,
+    clock: Callable[[], int] | None = None,
 ) -> Arbiter:
     return Arbiter(
         tft=FakeTFT() if tft is None else tft,
@@ -41,6 +48,7 @@ def arbiter(
         settings=settings,
         scaler=REFERENCE_SCALER,
         model_hash=model_hash,
+        clock=clock,
     )
 
 
@@ -220,6 +228,48 @@ def test_a_restart_goes_on_where_it_stopped(tmp_path: Path) -> None:
         assert {answer.decision.source for answer in desk.decide(seen).values()} == {"tft+ppo"}
 
 
+def test_a_long_session_goes_on_to_the_bit(tmp_path: Path) -> None:
+    """A history that has forgotten its oldest bars begins at the same bar after a restart, also where the
+    journal was shortened meanwhile: snapshots, with which all further decisions agree, are equal."""
+    past = synthetic_bars(SyntheticConfig(bars=5_310, symbol="A"))
+    path = tmp_path / "j.db"
+    with desk_in(tmp_path) as desk:
+        desk.warmup({"A": past[:4_900]})
+        desk.warmup({"A": [past.bar(row) for row in range(4_900, 5_300)]})  # one by one, as in a session
+        for row in range(5_300, 5_310):
+            desk.decide({"A": past.bar(row)})
+        uninterrupted = desk.arbiter.snapshot()
+    for known in (5_310, 4_310):
+        with desk_in(tmp_path) as desk:
+            assert desk.journal is not None
+            assert desk.journal.reader.bar_count("A") == known
+            assert desk.restore() == {"A": 60}
+            assert desk.arbiter.snapshot() == uninterrupted
+        prune(path, keep_days=1, now_ms=2**42)
+
+
+def test_a_warm_up_may_end_with_the_open_bar(tmp_path: Path) -> None:
+    """Neither the history nor the journal keeps it: closed, it is taken in and decided on as any other."""
+    judge = arbiter(clock=lambda: 60 * HOUR + 1_000)
+    with desk_in(tmp_path, judge) as desk:
+        unfinished = replace(bar(60), close=bar(60).open)
+        assert desk.warmup({"A": [*bars(60), unfinished]}) == {"A": 60}
+        judge.clock = lambda: 61 * HOUR
+        assert desk.decide({"A": bar(60)})["A"].decision.source == "tft+ppo"
+        assert desk.journal is not None
+        assert [known.close for known in desk.journal.reader.bars("A", last=1)] == [bar(60).close]
+
+
+def test_a_clock_that_is_behind_loses_no_bar_at_a_restart(tmp_path: Path) -> None:
+    """What the journal has closed bars of has closed: a machine that starts with a wrong clock still goes on
+    with all of them."""
+    with desk_in(tmp_path) as desk:
+        desk.warmup({"A": bars(65)})
+    with desk_in(tmp_path, arbiter(clock=lambda: 60 * HOUR)) as desk:
+        assert desk.restore() == {"A": 60}
+        assert desk.arbiter.histories["A"].last_timestamp == 64 * HOUR
+
+
 def test_outcomes_of_before_a_restart_are_found_after_it(tmp_path: Path) -> None:
     """Decisions whose horizon passed while nothing ran are resolved from bars that are filled in later."""
     with desk_in(tmp_path) as desk:
@@ -310,6 +360,6 @@ def test_closing_twice_is_harmless(tmp_path: Path) -> None:
 
 def test_settings_out_of_range_are_refused() -> None:
     """Each names its field and what was found."""
-    for changes in ({"commit_wait_s": 0.0}, {"restore_bars": 10}, {"keep_days": -1.0}):
+    for changes in ({"commit_wait_s": 0.0}, {"keep_days": -1.0}):
         with pytest.raises(ConfigError, match=next(iter(changes))):
             DeskConfig(**changes)  # type: ignore[arg-type]

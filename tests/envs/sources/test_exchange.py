@@ -15,7 +15,6 @@ from quantum_trader.envs.sources.client import open_venue
 from quantum_trader.envs.sources.errors import SourceError
 from quantum_trader.envs.sources.exchange import ExchangeSource
 from quantum_trader.envs.sources.fetch import FetchReport, FetchRequest, fetch_symbol
-from quantum_trader.envs.sources.recent import closed_frame
 from quantum_trader.envs.sources.retry import Retry, RetryConfig
 
 from ...fake_exchange.faults import CUT, DISCONNECT, EMPTY, FOREIGN, HTML, PARTIAL, TRUNCATED, status
@@ -271,21 +270,7 @@ def test_progress_counts_pieces_up_to_all_of_them(venue: FakeExchange, retry: Re
     assert seen == [(done, total) for done in range(total + 1)]
 
 
-def test_the_newest_closed_bars_as_a_frame(venue: FakeExchange, retry: Retry, bars: Bars) -> None:
-    """Closed ones only, with the rate that settled at the newest bar's open."""
-    reader = open_venue(url=venue.url, retry=retry)
-    instrument = reader.instrument("BTCUSDT")
-    venue.now_ms = START_MS + 17 * HOUR_MS
-    frame = closed_frame(reader, instrument, "1h", START_MS + 14 * HOUR_MS)
-    assert list(frame["close"]) == list(bars.close[14:17])
-    assert list(frame["mark_close"]) == list(bars.mark_close[14:17])
-    assert list(frame["funding_rate"].dropna()) == [bars.funding_rate[16]]
-    venue.now_ms -= 1
-    assert len(closed_frame(reader, instrument, "1h", START_MS + 14 * HOUR_MS)) == 2
-    assert len(closed_frame(reader, instrument, "1h", START_MS + 16 * HOUR_MS)) == 0
-
-
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_a_storm_of_faults_changes_nothing(
     venue: FakeExchange, tmp_path: Path, bars: Bars, seed: int
 ) -> None:

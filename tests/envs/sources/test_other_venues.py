@@ -9,7 +9,7 @@ import pytest
 
 from quantum_trader.envs.errors import ConfigError
 from quantum_trader.envs.sources.errors import SourceError
-from quantum_trader.envs.sources.recent import read_candles, read_funding, read_marks
+from quantum_trader.envs.sources.ranges import read_candles, read_funding, read_marks
 from quantum_trader.envs.sources.retry import Retry
 from quantum_trader.envs.sources.venue import Instrument, Venue
 

@@ -33,7 +33,7 @@ def test_old_things_go_and_new_ones_stay(tmp_path: Path) -> None:
     path = tmp_path / "j.db"
     fill(path, 720, "AB")
     before = path.stat().st_size
-    gone = prune(path, keep_days=10, now_ms=30 * DAY, keep_bars=50)
+    gone = prune(path, keep_days=10, now_ms=30 * DAY, keep_bars=50, together=1)
     assert gone.decisions == gone.bars == 2 * 20 * 24
     with JournalReader(path) as reader:
         reader.check()
@@ -53,11 +53,11 @@ def test_what_is_unresolved_stays_with_its_bars(tmp_path: Path) -> None:
     """Decisions that wait for their outcome are never deleted, and can still be resolved afterwards."""
     path = tmp_path / "j.db"
     fill(path, 100, settle=False)
-    gone = prune(path, keep_days=1, now_ms=1_000 * DAY, keep_bars=1)
+    gone = prune(path, keep_days=1, now_ms=1_000 * DAY, keep_bars=1, together=1)
     assert (gone.decisions, gone.bars) == (0, 0)
     with Journal(path) as journal:
         assert resolve(journal, lambda _: preset("binance-btc"), HOUR) == 93
-    gone = prune(path, keep_days=1, now_ms=1_000 * DAY, keep_bars=1)
+    gone = prune(path, keep_days=1, now_ms=1_000 * DAY, keep_bars=1, together=1)
     assert (gone.decisions, gone.bars) == (93, 93)
     with JournalReader(path) as reader:
         assert len(reader.rows()) == 7
@@ -67,10 +67,22 @@ def test_the_bars_of_a_warm_up_stay(tmp_path: Path) -> None:
     """The newest bars of each symbol outlive any age, and a journal shorter than that loses none."""
     path = tmp_path / "j.db"
     fill(path, 300)
-    assert prune(path, keep_days=1, now_ms=1_000 * DAY, keep_bars=120).bars == 180
+    assert prune(path, keep_days=1, now_ms=1_000 * DAY, keep_bars=120, together=1).bars == 180
     assert prune(path, keep_days=1, now_ms=1_000 * DAY).bars == 0
     with JournalReader(path) as reader:
         assert [bar.timestamp for bar in reader.bars("A")] == [step * HOUR for step in range(180, 300)]
+
+
+def test_bars_go_as_histories_forget_them(tmp_path: Path) -> None:
+    """Fifty at a time: of the 180 that might go 150 do, so that what is left still tells where a history
+    of 300 bars began; and the next time nothing does."""
+    path = tmp_path / "j.db"
+    fill(path, 300)
+    for gone in (150, 0):
+        assert prune(path, keep_days=1, now_ms=1_000 * DAY, keep_bars=120, together=50).bars == gone
+    with JournalReader(path) as reader:
+        assert reader.bar_count("A") == 150
+        assert reader.bars("A")[0].timestamp == 150 * HOUR
 
 
 def test_decisions_go_on_while_a_journal_is_shortened(tmp_path: Path) -> None:
@@ -78,7 +90,9 @@ def test_decisions_go_on_while_a_journal_is_shortened(tmp_path: Path) -> None:
     path = tmp_path / "j.db"
     fill(path, 3_000, "AB")
     with Journal(path) as journal:
-        pruning = threading.Thread(target=lambda: prune(path, keep_days=1, now_ms=1_000 * DAY, keep_bars=60))
+        pruning = threading.Thread(
+            target=lambda: prune(path, keep_days=1, now_ms=1_000 * DAY, keep_bars=60, together=1)
+        )
         pruning.start()
         steps = 0
         while pruning.is_alive() or steps < 20:

@@ -24,7 +24,7 @@ from tests.serve.live.support import Venue, live, series
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 START_BAR = 400
 MOMENTS: dict[str, tuple[type, str, bool]] = {
-    "after the journal has the warm-up": (Desk, "warmup", True),
+    "after the journal has the warm-up": (Desk, "restore", False),
     "before the decision": (Desk, "decide", False),
     "after the journal's commit": (Desk, "decide", True),
     "after the book's commit": (PaperBook, "save", True),

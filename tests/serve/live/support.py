@@ -27,7 +27,7 @@ from quantum_trader.serve.live.clock import VenueClock
 from quantum_trader.serve.live.config import BOOK, JOURNAL, Plan
 from quantum_trader.serve.live.errors import FeedError
 from quantum_trader.serve.live.loop_config import LoopConfig
-from quantum_trader.serve.live.run import Surroundings, run_live
+from quantum_trader.serve.live.run import MakeArbiter, Surroundings, run_live
 
 HOUR_MS = 3_600_000
 RULES = EnvConfig(take_profit_atr=1.5, stop_loss_atr=1.5, max_holding_bars=6, leverage=3.0)
@@ -129,6 +129,7 @@ def live(
     clock: VenueClock | None = None,
     stopped: Callable[[], bool] = lambda: False,
     lines: list[str] | None = None,
+    arbiter: MakeArbiter = make_arbiter,
 ) -> list[str]:
     """Run a session until `bars` bars are decided on; the lines it said."""
     said: list[str] = [] if lines is None else lines
@@ -142,7 +143,7 @@ def live(
         stopped=stopped,
         say=said.append,
     )
-    run_live(folder, plan, replace(loop, bars=bars), world, make_arbiter=make_arbiter)
+    run_live(folder, plan, replace(loop, bars=bars), world, make_arbiter=arbiter)
     return said
 
 

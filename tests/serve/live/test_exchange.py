@@ -133,7 +133,34 @@ def test_a_bar_costs_few_requests(tmp_path: Path, venue: FakeExchange) -> None:
     trade(tmp_path, venue, 10)
     candles, rates = len(venue.asked("klines")), len(venue.asked("fundingRate"))
     assert candles <= 10 * 3 + 3
-    assert rates <= 3 * (10 * 3 + 3)
+    assert rates <= 4 * (10 * 3 + 6)  # twice a bar, and an empty answer is asked for again
+
+
+def test_a_funding_rate_that_is_published_late_is_found(venue: FakeExchange, known: dict[str, Bars]) -> None:
+    """Not there at the first question of its bar, there at the second: the bar carries it, and nothing is
+    asked for at the close."""
+    feed, bars = feed_of(venue), known["BTCUSDT"]
+    row = START_BAR + int(np.flatnonzero(np.isfinite(bars.funding_rate[START_BAR:]))[0])
+    opened = int(bars.timestamp[row])
+    venue.fail("fundingRate", EMPTY, times=2)
+    for minutes in (2, 54):
+        venue.now_ms = opened + minutes * 60_000
+        feed.prepare("BTCUSDT", venue.now_ms)
+    venue.now_ms = opened + HOUR_MS + 2_000
+    venue.forget()
+    found = feed.closed_bars("BTCUSDT", opened, venue.now_ms)
+    assert [bar.funding_rate for bar in found] == [bars.funding_rate[row]]
+    assert not venue.asked("fundingRate")
+
+
+@pytest.mark.parametrize(("connections", "rate"), [(0, 20.0), (4, 0.0), (4, float("nan"))])
+def test_limits_that_let_nothing_through_are_refused(tmp_path: Path, connections: int, rate: float) -> None:
+    """No connection at all would wait for ever."""
+    command = Live(
+        run_folder=tmp_path, symbols="A", state=tmp_path, connections=connections, requests_per_second=rate
+    )
+    with pytest.raises(ConfigError, match="--connections must be at least 1 and --requests-per-second"):
+        command.run()
 
 
 def test_an_unknown_symbol_ends_the_first_start(tmp_path: Path, venue: FakeExchange) -> None:
@@ -218,9 +245,9 @@ def test_the_command_runs_ends_with_a_signal_and_goes_on(
     """SIGTERM after the warm-up ends it cleanly with a summary; started again it makes up for three bars."""
     monkeypatch.setenv("QUANTUM_TRADER_EXCHANGE_URL", venue.url)
 
-    def loaded(self: Live, plan: Plan | None = None) -> Arbiter:
+    def loaded(self: Live, plan: Plan | None = None, clock: VenueClock | None = None) -> Arbiter:
         usual = Plan(exchange="", timeframe="1h", rules=RULES, contracts={})
-        return make_arbiter(plan or usual, VenueClock(lambda: 0))
+        return make_arbiter(plan or usual, clock or VenueClock(lambda: 0))
 
     monkeypatch.setattr(Live, "_loaded", loaded)
     folder = tmp_path / "state"

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from quantum_trader.agents.arbiter import Arbiter
 from quantum_trader.envs.bars import Bar
 from quantum_trader.envs.contract import FuturesContract
 from quantum_trader.envs.errors import ConfigError
+from quantum_trader.envs.presets import guess_preset
 from quantum_trader.serve.journal.journal import Journal
 from quantum_trader.serve.journal.reader import JournalReader
-from quantum_trader.serve.live.config import JOURNAL
+from quantum_trader.serve.live.clock import VenueClock
+from quantum_trader.serve.live.config import JOURNAL, Plan
 from quantum_trader.serve.live.errors import FeedError
 from quantum_trader.serve.live.lock import FolderLock
 from quantum_trader.serve.live.loop_config import LoopConfig
@@ -28,6 +31,7 @@ from .support import (
     gone,
     journaled,
     live,
+    make_arbiter,
     series,
 )
 
@@ -68,6 +72,56 @@ def test_after_a_stop_the_missed_bars_go_through_in_order_and_are_not_traded(tmp
     assert "late bar" not in reasons[:20] + reasons[49:]
     assert len(reasons) == 60
     assert_equals_backtest(tmp_path, bars)
+
+
+def test_a_restart_waits_for_the_next_close(tmp_path: Path) -> None:
+    """Between two closes there is nothing to ask for: no symbol counts as silent, and the next bar is asked
+    for as soon as it has closed, not after a long wait."""
+    bars = series(SYMBOLS[:1])
+    venue = Venue(bars, 400)
+    live(tmp_path, venue, bars=2)
+    venue.clock_ms += 60_000
+    venue.asked.clear()
+    said = live(tmp_path, venue, bars=1)
+    assert len(venue.asked) == 1
+    assert "2.0 s after the close" in said[1]
+
+
+def test_a_warm_up_is_written_once(tmp_path: Path) -> None:
+    """The journal counts nothing as offered again, neither at the start nor after another one."""
+    for _ in range(2):
+        venue = Venue(series(SYMBOLS[:1]), 400)
+        live(tmp_path, venue, bars=2)
+        with JournalReader(tmp_path / JOURNAL) as reader:
+            extra = reader.state().extra
+        assert extra["repeated_bars"] == extra["repeated_decisions"] == 0.0
+
+
+def test_a_symbol_left_out_keeps_its_contract(tmp_path: Path) -> None:
+    """Its last outcomes are still made by the contract it was started with, not by one guessed anew."""
+    own = replace(guess_preset("BTCUSDT"), taker_fee=0.01)
+    venue = Venue(series(SYMBOLS[:2]), 400)
+    live(tmp_path, venue, bars=1, contracts={"BTCUSDT": own})
+    seen = []
+
+    def watched(plan: Plan, clock: VenueClock) -> Arbiter:
+        seen.append(plan.contracts["BTCUSDT"])
+        return make_arbiter(plan, clock)
+
+    live(tmp_path, venue, symbols=SYMBOLS[1:2], bars=1, arbiter=watched)
+    assert seen == [own]
+
+
+def test_funding_is_asked_for_twice_between_two_closes(tmp_path: Path) -> None:
+    """Two minutes after the open, and again near the end of the bar."""
+    asked: list[int] = []
+
+    class Noting(Venue):
+        def prepare(self, symbol: str, now_ms: int) -> None:
+            asked.append(now_ms % HOUR_MS // 60_000)
+
+    live(tmp_path, Noting(series(SYMBOLS[:1]), 400), bars=4)
+    assert asked == [2, 54] * 4
 
 
 def test_a_disconnect_is_made_up_for(tmp_path: Path) -> None:
@@ -124,7 +178,7 @@ def test_a_symbol_may_fail_for_weeks(tmp_path: Path) -> None:
     venue = Venue(bars, 400)
     live(tmp_path, venue, bars=1)
     venue.broken["ETHUSDT"] = gone("ETHUSDT")
-    often = replace(LOOP, longest_retry_s=4.0)
+    often = replace(LOOP, longest_retry_s=3.0)
     live(tmp_path, venue, bars=2, loop=often)
     assert len(venue.asked) > 1_100
     assert len(journaled(tmp_path, "BTCUSDT")[0]) == 3

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from quantum_trader.agents.arbiter_settings import ArbiterSettings
-from quantum_trader.agents.arrival import LATE, Moment, late, moment_of, untimely
+from quantum_trader.agents.arrival import LATE, Moment, interval_warning, late, moment_of, untimely
 from quantum_trader.agents.batcher import ROWS
 from quantum_trader.agents.check_up import check_up
 from quantum_trader.agents.clock import SteadyClock
@@ -104,13 +104,18 @@ class Arbiter(Panel):
     def add_to_history(self, symbol: str, bars: Past) -> int:
         """Append bars without deciding; see `LiveHistories.extend`.
 
+        Those that have not closed yet are left out, as `decide` leaves them: venues list the open bar last,
+        and once it were in the history the closed one would be its duplicate. Only `Bars` are believed to be
+        closed bars, whatever the clock says.
+
         Raises:
             DataError: a bar is incomplete or contradicts itself; those before it are kept.
         """
         history = self.histories[symbol]
+        newest_ms = self.clock() + self.live.open_tolerance_ms - self.histories.step_ms
         with history.lock:
             try:
-                return self.histories.extend(symbol, bars)
+                return self.histories.extend(symbol, bars, newest_ms=newest_ms)
             finally:
                 self._watch(history)
 
@@ -192,9 +197,9 @@ class Arbiter(Panel):
     def _take(self, bars: Mapping[str, BarLike]) -> dict[str, Moment]:
         """Check every bar, and append those that can be; each symbol's state is read under its lock."""
         now_ms = self.clock()
-        checked: dict[str, Bar | str] = {
-            symbol: self._checked(symbol, bar, now_ms) for symbol, bar in bars.items()
-        }
+        checked = self._within_limit(
+            {symbol: self._checked(symbol, bar, now_ms) for symbol, bar in bars.items()}
+        )
         moments = {
             symbol: self._unseen(symbol, found) for symbol, found in checked.items() if isinstance(found, str)
         }
@@ -209,21 +214,30 @@ class Arbiter(Panel):
             drifting = self._drifting(accepted)
         missing = self.left_out()
         return {
-            symbol: replace(moment, warnings=(*missing, *drifting.get(symbol, ())))
+            symbol: replace(moment, warnings=(*missing, *moment.warnings, *drifting.get(symbol, ())))
             for symbol, moment in ((symbol, moments[symbol]) for symbol in bars)
         }
 
     def _checked(self, symbol: str, value: BarLike, now_ms: int) -> Bar | str:
         """The bar, or why it cannot be taken in."""
+        if not isinstance(symbol, str):
+            return f"bad bar: its symbol is {type(symbol).__name__}, not text"
         try:
             bar = as_bar(value, symbol=symbol)
         except DataError as error:
             return f"bad bar: {error}"
         early = untimely(bar, now_ms=now_ms, step_ms=self.histories.step_ms, config=self.live)
-        if early:
-            return early
-        full = symbol not in self.histories and len(self.histories) >= self.live.max_symbols
-        return TOO_MANY if full else bar
+        return early or bar
+
+    def _within_limit(self, checked: Mapping[str, Bar | str]) -> dict[str, Bar | str]:
+        """The same, but symbols for whose history there is no room are refused, the first come first."""
+        new = [
+            symbol
+            for symbol, found in checked.items()
+            if isinstance(found, Bar) and symbol not in self.histories
+        ]
+        room = max(self.live.max_symbols - len(self.histories), 0)
+        return {**checked, **dict.fromkeys(new[room:], TOO_MANY)}
 
     def _added(self, history: SymbolHistory, bar: Bar | str, now_ms: int) -> Moment:
         assert isinstance(bar, Bar)
@@ -233,7 +247,7 @@ class Arbiter(Panel):
         if self.drift_watch is not None:
             self.drift_watch.see(history.symbol, history.newest)
         behind = late(bar, now_ms=now_ms, step_ms=history.step_ms, config=self.live)
-        return moment_of(history, LATE if behind else "")
+        return moment_of(history, LATE if behind else "", interval_warning(history))
 
     def _unseen(self, symbol: str, reason: str) -> Moment:
         """A refused bar of a symbol, which may have no history and gets none for it."""
@@ -316,4 +330,4 @@ def _known(value: Floats32 | None) -> Floats32:
 
 
 def _in_words(drift: Drift) -> str:
-    return f"drift: {drift.feature} {drift.score:.2f}, in training at most {drift.limit:.2f}"
+    return f"drift: {drift.feature} {drift.score:.2f}, limit {drift.limit:.2f}"

@@ -56,7 +56,15 @@ def late(bar: Bar, *, now_ms: int, step_ms: int, config: LiveConfig) -> bool:
     return now_ms - (bar.timestamp + step_ms) > config.max_delay_bars * step_ms
 
 
-def moment_of(history: SymbolHistory, reason: str) -> Moment:
+def interval_warning(history: SymbolHistory) -> tuple[str, ...]:
+    """What to say of bars of another length than the models were trained on; nothing of missing ones."""
+    spacing = history.spacing_ms
+    if spacing is None or 0.75 <= spacing / history.step_ms <= 1.5:
+        return ()
+    return (f"bars come every {spacing / 1000:g} s, {history.step_ms / 1000:g} s are expected",)
+
+
+def moment_of(history: SymbolHistory, reason: str, warnings: tuple[str, ...] = ()) -> Moment:
     """The symbol's state after its bar was taken in, or refused for `reason`; the caller holds its lock."""
     if not reason and not history.ready:
         reason = INSUFFICIENT_HISTORY
@@ -66,6 +74,7 @@ def moment_of(history: SymbolHistory, reason: str) -> Moment:
         close=history.close,
         atr=history.atr,
         warming_up=history.warming_up or not history.ready,
+        warnings=warnings,
         window=None if reason else history.window(),
         context=None if reason else history.context(),
     )

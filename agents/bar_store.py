@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantum_trader.envs.bars import Bar, Bars
+from quantum_trader.envs.live_bar import LARGEST_FUNDING, LARGEST_PRICE, LARGEST_VOLUME, LAST_MS
 
 Floats = NDArray[np.float64]
 
@@ -24,7 +25,7 @@ class BarStore:
     def of(cls, bars: Bars) -> BarStore:
         """A store of `bars`."""
         store = cls()
-        store._room = np.stack([np.asarray(getattr(bars, name), np.float64) for name in COLUMNS], axis=1)
+        store._room = table_of(bars)
         store._count = len(bars)
         return store
 
@@ -64,9 +65,34 @@ class BarStore:
         return bars_of(self.table.copy(), symbol, step_ms)
 
 
+def table_of(bars: Bars) -> Floats:
+    """float64 [T, 7] in the order of `COLUMNS`; a copy."""
+    return np.stack([np.asarray(getattr(bars, name), np.float64) for name in COLUMNS], axis=1)
+
+
 def bars_of(table: Floats, symbol: str, step_ms: int) -> Bars:
     """float64 [T, 7] in the order of `COLUMNS` as `Bars`, without checks."""
     columns = {name: np.ascontiguousarray(table[:, at]) for at, name in enumerate(COLUMNS)}
     timestamp = columns.pop("timestamp").astype(np.int64)
     marks = {f"mark_{name}": columns[name] for name in ("open", "high", "low", "close")}
     return Bars(symbol=symbol, step_ms=step_ms, timestamp=timestamp, **columns, **marks)
+
+
+def fault_in(table: Floats) -> str:
+    """What is wrong with float64 [T, 7] in the order of `COLUMNS`, in words; empty where nothing is.
+
+    The rules are those of `quantum_trader.envs.live_bar.as_bar`, and times must ascend.
+    """
+    moments, open_, high, low, close, volume, funding = table.T
+    # Comparisons with NaN are false, so these also refuse NaN.
+    if not np.all((moments >= 0) & (moments < LAST_MS) & (np.floor(moments) == moments)):
+        return "a timestamp that is no whole number of milliseconds between 1970 and 2200"
+    if not np.all(moments[1:] > moments[:-1]):
+        return "timestamps that do not ascend"
+    if not np.all((low <= open_) & (low <= close) & (high >= open_) & (high >= close)):
+        return "prices that contradict each other"
+    if not np.all((low >= 1 / LARGEST_PRICE) & (high <= LARGEST_PRICE)):
+        return f"a price beyond {1 / LARGEST_PRICE:g} to {LARGEST_PRICE:g}"
+    if not np.all((volume >= 0) & (volume <= LARGEST_VOLUME)):
+        return f"a volume that is not a number from 0 to {LARGEST_VOLUME:g}"
+    return "a funding rate beyond the whole position" if np.any(np.abs(funding) > LARGEST_FUNDING) else ""

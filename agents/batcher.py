@@ -63,7 +63,8 @@ class Batcher(Generic[Result]):
         job: Job[Result] = Job(inputs=inputs)
         with self._lock:
             self._jobs.put(job)
-            if not self._alive:
+            # A thread does not live on in a forked process, and may fail to start where there are too many.
+            if not self._alive or self._thread is None or not self._thread.is_alive():
                 self._alive = True
                 self._thread = threading.Thread(target=self._work, name="arbiter", daemon=True)
                 _RUNNING.add(self)
@@ -115,6 +116,7 @@ class Batcher(Generic[Result]):
         self.passes += 1
         try:
             result = self._answer(_joined([job.inputs for job in jobs]))
+            results = [result] if len(jobs) == 1 else self._parts(result, jobs)
         except BaseException as error:
             if len(jobs) == 1:
                 jobs[0].future.set_exception(error)
@@ -122,14 +124,13 @@ class Batcher(Generic[Result]):
             for job in jobs:
                 self._serve([job])
             return
-        if len(jobs) == 1:
-            jobs[0].future.set_result(result)
-            return
-        start = 0
-        for job in jobs:
-            stop = start + len(job.inputs)
-            job.future.set_result(self._part(result, slice(start, stop)))
-            start = stop
+        for job, own in zip(jobs, results, strict=True):
+            job.future.set_result(own)
+
+    def _parts(self, result: Result, jobs: list[Job[Result]]) -> list[Result]:
+        """Each job's own rows of a joined pass."""
+        stops = np.cumsum([len(job.inputs) for job in jobs]).tolist()
+        return [self._part(result, slice(a, b)) for a, b in zip([0, *stops], stops, strict=False)]
 
 
 # A daemon thread that is cut off inside a native library takes the whole process down with it.

@@ -83,11 +83,11 @@ def _drifts(arbiter: Arbiter) -> tuple[Drift, ...]:
     if arbiter.drift_watch is None:
         return ()
     found = arbiter.drift_watch.worst(arbiter.histories.symbols()).values()
-    return tuple(sorted(found, key=lambda drift: drift.limit / drift.score)[:_MOST_DRIFTS])
+    return tuple(sorted(found, key=lambda drift: -drift.score / drift.limit)[:_MOST_DRIFTS])
 
 
 def _drift_in_words(drift: Drift) -> str:
     return (
         f"{drift.symbol}: {drift.feature} has drifted to {drift.score:.2f}, "
-        f"in training it reached {drift.limit:.2f}"
+        f"beyond its limit of {drift.limit:.2f}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +11,12 @@ FOLLOW_AFTER_S = 600.0
 """A jump that lasts this long is no accident: the clock is believed from then on."""
 TOLERANCE_MS = 1_000
 """Small differences are followed at once: clocks are slewed all the time."""
+
+
+def running_s() -> float:
+    """Seconds that never go back and do not stop while the machine sleeps, as far as the system has such."""
+    # Linux stops CLOCK_MONOTONIC in sleep: after a night's sleep every bar would come from the future.
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()
 
 
 def system_ms() -> int:
@@ -26,11 +33,11 @@ class SteadyClock:
 
     Args:
         wall: the system's clock, milliseconds since the epoch.
-        monotonic: seconds that never go back.
+        monotonic: seconds that never go back, sleep counted.
     """
 
     def __init__(
-        self, wall: Callable[[], int] = system_ms, monotonic: Callable[[], float] = time.monotonic
+        self, wall: Callable[[], int] = system_ms, monotonic: Callable[[], float] = running_s
     ) -> None:
         self._wall = wall
         self._monotonic = monotonic

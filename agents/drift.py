@@ -4,11 +4,14 @@ The population stability index of a feature compares how its recent values sprea
 training rows: PSI = sum over the ten bins of (p - q) ln(p / q), q = 1/10 (Siddiqi 2006, "Credit Risk
 Scorecards", ch. 8). The usual limit of 0.25 is for independent rows. Market features are not: an EMA200 gap
 keeps its sign for weeks, and a sound stretch of ten days is nothing like a year. So the limit of each
-feature is the largest index that any stretch of the same length within the training rows shows.
+feature is half as much again as the largest index that any stretch of the same length within the training
+rows shows: with the largest itself, fitted on a year of one perpetual, a tenth of the days of the next year
+were called drift.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -25,6 +28,8 @@ Counts = NDArray[np.int64]
 BINS = 10
 SMALLEST_LIMIT = 0.25
 """The usual limit for a significant shift, below which no limit falls."""
+MARGIN = 1.5
+"""How far beyond the largest index of the training rows a limit lies."""
 _STRIDE = 24
 
 
@@ -37,7 +42,7 @@ class DriftReference:
     expected: tuple[tuple[float, ...], ...]
     """[14][10]: share of the training rows in each bin; not a tenth each where values repeat."""
     limits: tuple[float, ...]
-    """[14]: largest index of any stretch of the training rows, at least `SMALLEST_LIMIT`."""
+    """[14]: `MARGIN` times the largest index of any stretch of the training rows, or `SMALLEST_LIMIT`."""
     bars: int
     """Bars of a stretch."""
 
@@ -51,7 +56,7 @@ class Drift:
     score: float
     """Population stability index of the last bars."""
     limit: float
-    """Largest index within the training rows."""
+    """Index beyond which training never was, see `DriftReference.limits`."""
 
     @property
     def beyond(self) -> bool:
@@ -78,7 +83,7 @@ def fit_drift(features: Sequence[Floats32], *, bars: int = 240) -> DriftReferenc
     counts = _counts(_binned(whole, edges))
     # As many rows as a stretch has, so that the half row in every bin weighs the same on both sides.
     expected = _shares((counts * (bars / len(whole))).astype(np.float64))
-    highest = np.full(len(FEATURE_NAMES), SMALLEST_LIMIT)
+    highest = np.zeros(len(FEATURE_NAMES))
     for table in tables:
         bins = _binned(table, edges)
         for start in range(0, len(table) - bars + 1, _STRIDE):
@@ -87,7 +92,7 @@ def fit_drift(features: Sequence[Floats32], *, bars: int = 240) -> DriftReferenc
     return DriftReference(
         edges=tuple(tuple(float(edge) for edge in row) for row in edges),
         expected=tuple(tuple(float(share) for share in row) for row in expected),
-        limits=tuple(float(limit) for limit in highest),
+        limits=tuple(max(MARGIN * float(index), SMALLEST_LIMIT) for index in highest),
         bars=bars,
     )
 
@@ -100,7 +105,10 @@ def stability_index(counts: NDArray[np.int64], expected: Floats) -> Floats:
 
 
 class DriftWatch:
-    """The last bars of every symbol in bins, and their index against the reference.
+    """The last bars of every symbol in bins, and their index against the reference. Thread-safe.
+
+    It has a lock of its own, because a symbol's history, and with it the lock that its bars are taken in
+    under, is another one after a restore.
 
     Args:
         reference: of the models' training rows.
@@ -112,28 +120,36 @@ class DriftWatch:
         self._expected = np.array(reference.expected)
         self._limits = np.array(reference.limits)
         self._rings: dict[str, _Ring] = {}
+        self._lock = threading.Lock()
 
     def see(self, symbol: str, row: Floats32) -> None:
         """Take in the raw features, float32 [14], of a symbol's newest bar; a row with NaN is left out."""
         if not np.isfinite(row).all():
             return
-        ring = self._rings.get(symbol)
-        if ring is None:
-            ring = self._rings[symbol] = _Ring(self.reference.bars)
-        ring.push(_binned(row[None], self._edges)[0])
+        bins = _binned(row[None], self._edges)[0]
+        with self._lock:
+            ring = self._rings.get(symbol)
+            if ring is None:
+                ring = self._rings[symbol] = _Ring(self.reference.bars)
+            ring.push(bins)
 
     def begin(self, symbol: str, rows: Floats32) -> None:
         """Start a symbol anew from raw features float32 [T, 14], oldest first."""
-        self._rings.pop(symbol, None)
-        for row in rows[-self.reference.bars :]:
-            self.see(symbol, row)
+        newest = rows[-self.reference.bars :]
+        ring = _Ring(self.reference.bars)
+        for bins in _binned(newest[np.isfinite(newest).all(axis=1)], self._edges):
+            ring.push(bins)
+        with self._lock:
+            self._rings[symbol] = ring
 
     def worst(self, symbols: Iterable[str]) -> dict[str, Drift]:
         """The feature furthest beyond, or nearest to, its limit, of each symbol with a whole stretch."""
-        ready = [name for name in symbols if name in self._rings and self._rings[name].full]
-        if not ready:
-            return {}
-        counts = np.stack([self._rings[name].counts for name in ready])
+        with self._lock:
+            rings = {name: self._rings[name] for name in symbols if name in self._rings}
+            ready = [name for name, ring in rings.items() if ring.full]
+            if not ready:
+                return {}
+            counts = np.stack([rings[name].counts for name in ready])
         scores = stability_index(counts, self._expected)
         columns = np.argmax(scores / self._limits, axis=1)
         return {

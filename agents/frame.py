@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 
 from quantum_trader.agents.arrival import untimely
 from quantum_trader.agents.bar_store import COLUMNS, bars_of
-from quantum_trader.agents.history import INSUFFICIENT_HISTORY
+from quantum_trader.agents.history import INSUFFICIENT_HISTORY, NO_TIMES
 from quantum_trader.agents.signals import ModelInputs
 from quantum_trader.envs.actions import Action
 from quantum_trader.envs.bars import Bar, Bars
@@ -30,7 +32,9 @@ FRAME_COLUMNS = (
     *("atr", "q10", "q50", "q90"),
 )
 NOT_ASKED = "not asked"
-_ROWS = 1_024
+UNREADABLE_TIME = "bad bar: its time cannot be read; send milliseconds or a date."
+_ROWS = 128
+"""Rows of a pass: live calls of the same Arbiter come in between two of them."""
 
 
 def decide_frame(
@@ -123,6 +127,9 @@ def _sift(arbiter: Arbiter, values: NDArray[np.float64], symbol: str) -> tuple[I
     reasons: list[str] = []
     newest: int | None = None
     for row, record in enumerate(values.tolist()):
+        if not math.isfinite(record[0]):
+            reasons.append(UNREADABLE_TIME)
+            continue
         try:
             bar = as_bar(_bar(record), symbol=symbol)
         except DataError as error:
@@ -152,7 +159,7 @@ def _bar(record: list[float]) -> Bar:
 
 
 def _columns(frame: pd.DataFrame) -> NDArray[np.float64]:
-    """float64 [T, 7] in the order of `COLUMNS`."""
+    """float64 [T, 7] in the order of `COLUMNS`; what cannot be read is NaN."""
     missing = [name for name in COLUMNS[1:-1] if name not in frame]
     if missing:
         raise DataError(
@@ -162,19 +169,49 @@ def _columns(frame: pd.DataFrame) -> NDArray[np.float64]:
     values[:, 0] = _timestamps(frame)
     for at, name in enumerate(COLUMNS[1:], start=1):
         if name in frame:
-            values[:, at] = pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=np.float64)
+            values[:, at] = _numbers(_column(frame, name))
     return values
 
 
-def _timestamps(frame: pd.DataFrame) -> Indices:
-    """int64 [T]: bar opens, milliseconds since the epoch."""
+def _column(frame: pd.DataFrame, name: str) -> pd.Series[Any]:
+    found = frame[name]
+    if isinstance(found, pd.DataFrame):
+        raise DataError(f"The frame has {found.shape[1]} columns {name!r}; keep one.")
+    return found
+
+
+def _numbers(column: pd.Series[Any]) -> NDArray[np.float64]:
+    return pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _timestamps(frame: pd.DataFrame) -> NDArray[np.float64]:
+    """float64 [T]: bar opens, whole milliseconds since the epoch; NaN where they cannot be read.
+
+    As in a stream numbers are milliseconds, and anything else is what pandas reads as a moment.
+    """
     named = next((name for name in ("timestamp", "date") if name in frame), None)
-    source: Any = frame[named] if named else frame.index.to_series()
-    if named and pd.api.types.is_numeric_dtype(source):
-        return np.asarray(source.to_numpy(), dtype=np.int64)
-    if not named and not isinstance(frame.index, pd.DatetimeIndex):
-        raise DataError(
-            "The frame has no times: expected a column timestamp or date, or a datetime index; add one."
-        )
-    moments = pd.to_datetime(source, utc=True)
-    return np.asarray(moments.astype("datetime64[ms, UTC]").astype(np.int64), dtype=np.int64)
+    if named is None:
+        if not isinstance(frame.index, pd.DatetimeIndex):
+            raise DataError(NO_TIMES)
+        return _milliseconds(frame.index.to_series())
+    column = _column(frame, named)
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.cat.categories.dtype)
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return _milliseconds(column)
+    if pd.api.types.is_numeric_dtype(column):
+        return np.trunc(_numbers(column))
+    number = np.array([isinstance(value, Real) for value in column], dtype=np.bool_)
+    moments = np.trunc(_numbers(column.where(number)))
+    moments[~number] = _milliseconds(
+        # pandas guesses one format from the first row else, and refuses the others.
+        pd.to_datetime(column[~number], utc=True, errors="coerce", format="mixed")
+    )
+    return moments
+
+
+def _milliseconds(moments: pd.Series[Any]) -> NDArray[np.float64]:
+    """float64 [T] since the epoch of moments, which are UTC where they have no zone; NaN for NaT."""
+    aware = pd.to_datetime(moments, utc=True)
+    whole = aware.astype("datetime64[ms, UTC]").astype(np.int64).to_numpy(dtype=np.float64)
+    return np.where(aware.isna().to_numpy(), np.nan, whole)

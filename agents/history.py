@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from quantum_trader.agents.bar_store import BarStore
+from quantum_trader.agents.bar_store import BarStore, fault_in, table_of
 from quantum_trader.agents.signals import ModelInputs
 from quantum_trader.envs.bars import Bar, Bars
 from quantum_trader.envs.context import CONTEXT_SIZE, context_rows
 from quantum_trader.envs.contract import FuturesContract
+from quantum_trader.envs.errors import DataError
 from quantum_trader.envs.features import FEATURE_NAMES
 from quantum_trader.envs.live_bar import as_bar
 from quantum_trader.envs.presets import guess_preset
@@ -28,10 +29,12 @@ BarLike = Bar | Mapping[str, Any] | pd.Series
 
 HOUR_MS = 3_600_000
 INSUFFICIENT_HISTORY = "insufficient history"
+NO_TIMES = "The frame has no times: expected a column timestamp or date, or a datetime index; add one."
 KEPT_BARS = 3_000
 """Bars kept of a symbol: what EMA200 still remembers of older ones, 1e-13, is less than float32 can tell."""
 SPARE_BARS = 1_000
 """Bars that may come on top before the oldest are forgotten all at once."""
+_SPACED = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +118,12 @@ class SymbolHistory:
         """float32 [14]: raw features of the newest bar, NaN in warm-up; a view."""
         newest: NDArray[np.float32] = self._window[-1]
         return newest
+
+    @property
+    def spacing_ms(self) -> float | None:
+        """Shortest time between two of the last six bars, milliseconds; None while there are fewer."""
+        newest = self._store.table[-_SPACED:, 0]
+        return float(np.diff(newest).min()) if len(newest) == _SPACED else None
 
     @property
     def bars(self) -> Bars:
@@ -270,12 +279,19 @@ class LiveHistories:
         }
         return Round(ready=ready, held_up=held_up)
 
-    def extend(self, symbol: str, bars: BarLike | Iterable[BarLike] | pd.DataFrame | Bars) -> int:
+    def extend(
+        self,
+        symbol: str,
+        bars: BarLike | Iterable[BarLike] | pd.DataFrame | Bars,
+        *,
+        newest_ms: float = math.inf,
+    ) -> int:
         """Append one bar or many, oldest first; those already known are skipped.
 
         Args:
             symbol: whose bars they are.
-            bars: a bar, several, `Bars`, or a DataFrame with a timestamp column or a datetime index.
+            bars: a bar, several, `Bars`, or a DataFrame with a column timestamp or date or a datetime index.
+            newest_ms: bars that open later have not closed yet and are left out; `Bars` are closed bars.
 
         Returns:
             Bars now in the symbol's window, at most `WINDOW`.
@@ -286,8 +302,10 @@ class LiveHistories:
         if isinstance(bars, Bars) and self._opens_at_once(symbol, bars):
             self[symbol].begin(bars)
         else:
-            for bar in _each(bars):
-                self.add(symbol, bar)
+            for value in _each(bars):
+                bar = as_bar(value, symbol=symbol)
+                if isinstance(bars, Bars) or bar.timestamp <= newest_ms:
+                    self[symbol].add(bar)
         return self[symbol].length
 
     def inputs(self, symbols: Sequence[str], scaler: FeatureScaler) -> ModelInputs:
@@ -297,9 +315,11 @@ class LiveHistories:
         return ModelInputs(windows=scaler.transform(windows), context=context)
 
     def _opens_at_once(self, symbol: str, bars: Bars) -> bool:
-        """Whether `bars` are the whole past of a symbol not seen before."""
+        """Whether `bars` are the whole past of a symbol not seen before, and as sound as `Bars` promise."""
         fresh = symbol not in self._histories or self._histories[symbol].last_timestamp is None
-        return fresh and len(bars) > 0 and bars.step_ms == self.step_ms
+        if not (fresh and len(bars) > 0 and bars.step_ms == self.step_ms):
+            return False
+        return not fault_in(table_of(bars))
 
 
 def _each(bars: BarLike | Iterable[BarLike] | pd.DataFrame | Bars) -> Iterable[BarLike]:
@@ -307,8 +327,16 @@ def _each(bars: BarLike | Iterable[BarLike] | pd.DataFrame | Bars) -> Iterable[B
         return [bars]
     if isinstance(bars, Bars):
         return (bars.bar(index) for index in range(len(bars)))
-    if isinstance(bars, pd.DataFrame):
-        named = bars if "timestamp" in bars else bars.rename_axis("timestamp").reset_index()
-        records: list[BarLike] = named.to_dict("records")  # type: ignore[assignment]
-        return records
-    return bars
+    return _records(bars) if isinstance(bars, pd.DataFrame) else bars
+
+
+def _records(frame: pd.DataFrame) -> list[BarLike]:
+    """The rows of a frame, whose times are in a column timestamp or date or in the index."""
+    if "timestamp" not in frame and "date" in frame:
+        frame = frame.rename(columns={"date": "timestamp"})
+    elif "timestamp" not in frame:
+        if not isinstance(frame.index, pd.DatetimeIndex):
+            raise DataError(NO_TIMES)
+        frame = frame.rename_axis("timestamp").reset_index()
+    records: list[BarLike] = frame.to_dict("records")  # type: ignore[assignment]
+    return records

@@ -16,7 +16,7 @@ from quantum_trader.agents.live import LiveAgent
 from quantum_trader.agents.model_card import card_files
 from quantum_trader.agents.network import Network, mean_importances, parameter_count
 from quantum_trader.agents.network_config import NetworkConfig
-from quantum_trader.agents.row_blocks import LARGEST, RowBlocks, Rows
+from quantum_trader.agents.row_blocks import LARGEST, LARGEST_SMALL, RowBlocks, Rows
 from quantum_trader.agents.signals import ModelInputs, Signals
 from quantum_trader.agents.tft.allocator import keep_freed_memory
 from quantum_trader.agents.tft.precision import Precision, autocast, torch_threads, use_bf16
@@ -113,7 +113,9 @@ class NetworkAgent(LiveAgent, Generic[AnyNetwork]):
         self._encoder = RowBlocks(
             self._encode_block, (config.window, config.features), (config.context_size,)
         )
-        self._heads = RowBlocks(self._answer_block, (width,), (len(config.horizons), width))
+        self._heads = RowBlocks(
+            self._answer_block, (width,), (len(config.horizons), width), largest=LARGEST_SMALL
+        )
 
     @property
     def bf16(self) -> bool:

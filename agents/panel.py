@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -31,6 +32,8 @@ Floats32 = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 RESTING = "resting after failures"
+TITLES = {"tft": "TFT", "ppo": "PPO", "xgboost": "XGBoost"}
+"""What reasons call the members."""
 
 _log = logging.getLogger(__name__)
 
@@ -94,7 +97,7 @@ class Panel:
                 rest_s=live.breaker_rest_s,
                 longest_rest_s=live.breaker_longest_rest_s,
             )
-            for name in ("tft", "ppo", "xgboost")
+            for name in TITLES
         }
         self._asking, self._asking_trees = threading.Lock(), threading.Lock()
         self._batcher: Batcher[Primary] = Batcher(self._consult_guarded, Primary.part)
@@ -181,8 +184,8 @@ class Panel:
         try:
             return future.result(timeout=budget_ms / 1000 if budget_ms > 0 else None)
         except FutureTimeout:
-            if future.done() and not future.cancelled():  # the model's own TimeoutError, not ours
-                raise
+            if future.done():  # just in time, or the model's own TimeoutError
+                return future.result()
         future.cancel()
         failure = f"TFT took longer than {budget_ms:g} ms"
         self.breakers["tft"].failed(failure, occasion=self._batcher.passes)
@@ -210,6 +213,7 @@ class Panel:
             assert self.tft is not None
             encoded = self.tft.encode(inputs)
             signals = self.tft.answer(encoded)
+            signals = replace(signals, probabilities=_sane(signals.probabilities, len(inputs)))
             policy = self._ask_policy(inputs, encoded, self.tft, guarded)
         strange = self._out_of_distribution(inputs)
         settings = self.settings
@@ -234,73 +238,77 @@ class Panel:
 
     def _ask_trees(self, inputs: ModelInputs, guarded: bool) -> Floats32 | None:
         """XGBoost as a member of the pool; None where it is missing, rests or fails."""
-        breaker = self.breakers["xgboost"]
-        if self.fallback is None or (guarded and not breaker.allows()):
-            return None
-        try:
-            answer = self._trees(inputs)
-        except Exception as error:
-            _log.exception("XGBoost failed; the TFT decides without it")
-            if guarded:
-                breaker.failed(f"XGBoost failed ({type(error).__name__})")
-            return None
-        if guarded:
-            breaker.succeeded()
-        return answer
+        return self._vote("xgboost", self._trees if self.fallback is not None else None, inputs, guarded)[0]
 
     def _ask_policy(
         self, inputs: ModelInputs, encoded: Encoded, by: TFTAgent, guarded: bool
     ) -> Floats32 | None:
-        breaker = self.breakers["ppo"]
-        if self.ppo is None or (guarded and not breaker.allows()):
+        policy = self.ppo
+        if policy is None:
             return None
-        try:
-            answer = self.ppo.vote(inputs, encoded, by)
-        except Exception as error:
-            _log.exception("the PPO policy failed; the TFT decides alone")
-            if guarded:
-                breaker.failed(f"PPO failed ({type(error).__name__})")
-            return None
-        if guarded:
-            breaker.succeeded()
-        return answer
+
+        def ask(rows: ModelInputs) -> Floats32:
+            return _sane(policy.vote(rows, encoded, by), len(rows))
+
+        return self._vote("ppo", ask, inputs, guarded)[0]
 
     def _ask_fallback(self, inputs: ModelInputs, guarded: bool) -> tuple[Opinion, Floats32]:
         """XGBoost's opinion through its own gate, and its vote, float32 [B, 3], NaN where it has none."""
-        vote, failure = silent(len(inputs)), "XGBoost answered NaN"
-        breaker = self.breakers["xgboost"]
-        if self.fallback is None:
-            failure = "XGBoost not available"
-        elif guarded and not breaker.allows():
-            failure = f"XGBoost {RESTING}"
-        else:
-            try:
-                vote = self._trees(inputs)
-                if guarded:
-                    breaker.succeeded()
-            except Exception as error:
-                _log.exception("XGBoost failed; the decision is HOLD")
-                failure = f"XGBoost failed ({type(error).__name__})"
-                if guarded:
-                    breaker.failed(failure)
+        ask = self._trees if self.fallback is not None else None
+        found, failure = self._vote("xgboost", ask, inputs, guarded)
+        vote = silent(len(inputs)) if found is None else found
         opinion = Opinion(
             source="xgboost",
             probabilities=log_opinion_pool((vote,), (1.0,), self.settings.fallback.bias),
             gate=self.settings.fallback,
-            failures=(failure,) * len(inputs),
+            failures=(failure or "XGBoost answered NaN",) * len(inputs),
         )
         return opinion, vote
+
+    def _vote(
+        self, name: str, ask: Callable[[ModelInputs], Floats32] | None, inputs: ModelInputs, guarded: bool
+    ) -> tuple[Floats32 | None, str]:
+        """A member's vote, float32 [B, 3], or None and why: it is missing, rests or fails."""
+        title, breaker = TITLES[name], self.breakers[name]
+        if ask is None:
+            return None, f"{title} not available"
+        if guarded and not breaker.allows():
+            return None, f"{title} {RESTING}"
+        try:
+            vote = ask(inputs)
+        except Exception as error:
+            _log.exception("%s failed; the others decide without it", title)
+            failure = f"{title} failed ({type(error).__name__})"
+            if guarded:
+                breaker.failed(failure)
+            return None, failure
+        if guarded:
+            breaker.succeeded()
+        return vote, ""
 
     def _trees(self, inputs: ModelInputs) -> Floats32:
         """XGBoost's vote; one caller at a time, because its first prediction configures the booster."""
         assert self.fallback is not None
         with self._asking_trees:
-            return self.fallback.signals(inputs).probabilities
+            return _sane(self.fallback.signals(inputs).probabilities, len(inputs))
 
     def _out_of_distribution(self, inputs: ModelInputs) -> Mask:
         """bool [B]: too many values of the window stand at the clip bounds the scaler learnt in training."""
         clipped = np.abs(inputs.windows) >= self.scaler.clip
         return np.asarray(clipped.mean(axis=(1, 2)) > self.settings.clipped_share_limit)
+
+
+def _sane(vote: Floats32, count: int) -> Floats32:
+    """The vote, float32 [count, 3]; a row that cannot be probabilities (inf, negative, above 1) is NaN.
+
+    Raises:
+        ValueError: it has not one row of three for each observation.
+    """
+    if vote.shape != (count, 3):
+        raise ValueError(f"expected probabilities [{count}, 3], found {list(vote.shape)}")
+    # Comparisons with NaN are false. Rounding may put a certain class a little above 1.
+    sane: Mask = np.asarray(((vote >= 0.0) & (vote <= 1.001)).all(axis=1))
+    return vote if sane.all() else np.where(sane[:, None], vote, np.float32(np.nan))
 
 
 def _why_not(probabilities: Floats32, strange: Mask) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from quantum_trader.agents.network_agent import Encoded
 from quantum_trader.agents.policy_features import PolicyFeatures
 from quantum_trader.agents.policy_network import PolicyNetwork, PolicyShape
 from quantum_trader.agents.policy_state import policy_state, state_size
-from quantum_trader.agents.row_blocks import RowBlocks, Rows
+from quantum_trader.agents.row_blocks import LARGEST_SMALL, RowBlocks, Rows
 from quantum_trader.agents.signals import ModelInputs, Signals
 from quantum_trader.agents.tft.agent import TFTAgent
 from quantum_trader.agents.tft.precision import torch_threads
@@ -74,7 +74,9 @@ class PolicyAgent(LiveAgent):
         self.model_hash = folder.sha256 if folder else ""
         shape = network.shape
         self._states = _state_blocks(tft, shape.features)
-        self._answers = RowBlocks(self._answer_block, (shape.state_size,), (shape.account_size,))
+        self._answers = RowBlocks(
+            self._answer_block, (shape.state_size,), (shape.account_size,), largest=LARGEST_SMALL
+        )
 
     @property
     def features(self) -> PolicyFeatures:
@@ -205,7 +207,7 @@ def _state_blocks(tft: TFTAgent, features: PolicyFeatures) -> RowBlocks:
             return (policy_state(tft.model, encoded, unit, features).contiguous(),)
 
     horizons, width = len(tft.model.config.horizons), tft.embedding_size
-    return RowBlocks(run, (horizons, width), (width,), (horizons,))
+    return RowBlocks(run, (horizons, width), (width,), (horizons,), largest=LARGEST_SMALL)
 
 
 def _told(blocks: RowBlocks, encoded: Encoded) -> Floats32:

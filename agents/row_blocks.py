@@ -26,7 +26,9 @@ Rows = tuple[Tensor, ...]
 """Tensors of as many rows each."""
 
 LARGEST = 64
-"""Rows of the largest pass: the tensors of more no longer fit the caches."""
+"""Rows of the largest pass of an encoder: the tensors of more no longer fit the caches."""
+LARGEST_SMALL = 256
+"""The same of heads and policies, which cost less than the call."""
 _STEP = 4
 """Sizes are its multiples: kernels for fewer rows differ on most processors."""
 _WORTH_A_THREAD = 16
@@ -42,18 +44,20 @@ class RowBlocks:
         run: tensors of n rows -> float32 tensors of n rows. A row's answer depends on that row alone but for
             rounding, and as many rows always take the same way through the kernels.
         shapes: of one row of each tensor, for the random ones that sizes are tried with.
+        largest: rows of the largest pass, a multiple of 4.
     """
 
-    def __init__(self, run: Callable[..., Rows], *shapes: tuple[int, ...]) -> None:
+    def __init__(self, run: Callable[..., Rows], *shapes: tuple[int, ...], largest: int = LARGEST) -> None:
         self._run = run
         self._shapes = shapes
+        self._largest = largest
         self._reference: _Reference | None = None
-        self._known = {LARGEST: True}
+        self._known = {largest: True}
         self._asked_for: set[int] = set()
 
     def __call__(self, rows: Rows, *, threads: int = 1) -> Rows:
         """The answers to `rows`, in passes on so many threads; there may be no rows at all."""
-        bounds = _bounds(len(rows[0]), threads)
+        bounds = _bounds(len(rows[0]), self._largest, threads)
         sizes = {length: self._size(length) for length in {stop - start for start, stop in bounds}}
 
         def answer(bound: tuple[int, int]) -> Rows:
@@ -67,7 +71,7 @@ class RowBlocks:
 
     def get_ready(self, count: int, *, threads: int = 1) -> None:
         """Try now the sizes that a call about `count` rows takes: as long as a few of the largest passes."""
-        for start, stop in _bounds(count, threads):
+        for start, stop in _bounds(count, self._largest, threads):
             size = max(_rounded_up(stop - start), _STEP)
             while not self._try(size, threads):
                 size += _STEP
@@ -97,9 +101,9 @@ class RowBlocks:
     def _largest_pass(self) -> _Reference:
         if self._reference is None:
             source = torch.Generator().manual_seed(0)
-            sample = tuple(torch.randn((LARGEST, *shape), generator=source) for shape in self._shapes)
+            sample = tuple(torch.randn((self._largest, *shape), generator=source) for shape in self._shapes)
             found = _Reference(sample=sample, answers=self._run(*sample))
-            found.exact = found.confirmed_by(self._run, LARGEST, 1)
+            found.exact = found.confirmed_by(self._run, self._largest, 1)
             if not found.exact:
                 _log.warning(
                     "On this processor the last bits of an answer depend on the other rows of its batch: a "
@@ -122,8 +126,9 @@ class _Reference:
     def confirmed_by(self, run: Callable[..., Rows], size: int, threads: int) -> bool:
         """Whether passes of `size` give all rows these bits."""
         # Rows stand at other places than before; some a second time, to fill the last pass.
-        mixed = torch.randperm(LARGEST, generator=torch.Generator().manual_seed(1))
-        order = mixed[torch.arange(_multiple(LARGEST, size)) % LARGEST]
+        count = len(self.sample[0])
+        mixed = torch.randperm(count, generator=torch.Generator().manual_seed(1))
+        order = mixed[torch.arange(_multiple(count, size)) % count]
         blocks = torch.split(order, size)
         answers = side_by_side(lambda rows: run(*(column[rows] for column in self.sample)), blocks, threads)
         return all(
@@ -132,9 +137,9 @@ class _Reference:
         )
 
 
-def _bounds(count: int, threads: int) -> list[tuple[int, int]]:
-    """First row and end of each pass: as few as `LARGEST` allows, but work for every thread where it pays."""
-    passes = max(math.ceil(count / LARGEST), 1)
+def _bounds(count: int, largest: int, threads: int) -> list[tuple[int, int]]:
+    """First row and end of each pass: as few as `largest` allows, but work for every thread where it pays."""
+    passes = max(math.ceil(count / largest), 1)
     if threads > 1:
         passes = max(min(_multiple(passes, threads), count // _WORTH_A_THREAD), passes)
     step = max(_rounded_up(math.ceil(count / passes)), _STEP)

@@ -16,8 +16,10 @@ _pools: dict[int, ThreadPoolExecutor] = {}
 _LATER = 0
 """Key of the one thread that does what nobody waits for."""
 
-# A forked child inherits the pools but none of their threads, and would wait for these for ever.
-os.register_at_fork(after_in_child=_pools.clear)
+# A forked child inherits the pools but none of their threads, and would wait for these for ever. Windows
+# has no fork.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pools.clear)
 
 
 def side_by_side(function: Callable[[Item], Answer], items: Sequence[Item], threads: int) -> list[Answer]:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from quantum_trader.agents.bar_store import COLUMNS, bars_of
+from quantum_trader.agents.bar_store import COLUMNS, bars_of, fault_in, table_of
 from quantum_trader.agents.history import LiveHistories, SymbolHistory
 from quantum_trader.envs.config import from_plain, to_plain
 from quantum_trader.envs.errors import ConfigError
@@ -67,8 +67,7 @@ def write_snapshot(histories: LiveHistories) -> bytes:
                 continue
             bars = history.bars
             records.append(SymbolRecord(symbol=symbol, bars=len(bars), filled=history.length))
-        table = np.stack([np.asarray(getattr(bars, name), dtype="<f8") for name in COLUMNS], axis=1)
-        tables.append(table.tobytes())
+        tables.append(table_of(bars).astype("<f8", copy=False).tobytes())
     body = b"".join(tables)
     header = Header(
         format=FORMAT,
@@ -91,6 +90,9 @@ def read_snapshot(data: bytes, histories: LiveHistories) -> dict[str, SymbolHist
     Raises:
         ConfigError: not a snapshot, damaged, newer, or of another feature set or bar length.
     """
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise ConfigError(f"A snapshot is bytes, found {type(data).__name__}; {_REMEDY}")
+    data = bytes(data)
     header = _header(data)
     _check(header, histories.step_ms)
     body = data[_HEAD + int.from_bytes(data[len(MAGIC) : _HEAD], "little") :]
@@ -100,6 +102,10 @@ def read_snapshot(data: bytes, histories: LiveHistories) -> dict[str, SymbolHist
     for record in header.symbols:
         stop = start + _ROW * record.bars
         table = np.frombuffer(body[start:stop], dtype="<f8").astype(np.float64).reshape(-1, len(COLUMNS))
+        # The hash tells of accidents only: whoever writes a snapshot can write any hash.
+        fault = fault_in(table)
+        if fault:
+            raise ConfigError(f"The snapshot is damaged: {record.symbol} has {fault}; {_REMEDY}")
         history = histories.new(record.symbol)
         history.reopen(bars_of(table, record.symbol, histories.step_ms), record.filled)
         restored[record.symbol] = history
@@ -113,8 +119,8 @@ def _header(data: bytes) -> Header:
     length = int.from_bytes(data[len(MAGIC) : _HEAD], "little")
     try:
         plain: Any = json.loads(data[_HEAD : _HEAD + length])
-    except ValueError as error:
-        raise ConfigError(f"The snapshot is damaged: its header is cut off; {_REMEDY}") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"The snapshot is damaged: its header cannot be read; {_REMEDY}") from error
     found = plain.get("format") if isinstance(plain, Mapping) else None
     if isinstance(found, int) and found > FORMAT:
         raise ConfigError(f"The snapshot has format {found}, newer than {FORMAT}: upgrade, or {_REMEDY}")
@@ -131,6 +137,8 @@ def _check(header: Header, step_ms: int) -> None:
         raise ConfigError(
             f"The snapshot holds bars of {header.step_ms} ms, this Arbiter takes {step_ms} ms; {_REMEDY}"
         )
+    if len({record.symbol for record in header.symbols}) < len(header.symbols):
+        raise ConfigError(f"The snapshot is damaged: it holds a symbol twice; {_REMEDY}")
     for record in header.symbols:
         if record.bars < 1 or not 0 <= record.filled <= min(WINDOW, record.bars):
             raise ConfigError(f"The snapshot is damaged: {record.symbol} has {record.bars} bars; {_REMEDY}")

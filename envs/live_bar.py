@@ -13,7 +13,13 @@ from quantum_trader.envs.bars import Bar, epoch_ms
 from quantum_trader.envs.errors import DataError
 
 _PRICES = ("open", "high", "low", "close")
-_LAST_MS = 7_258_118_400_000
+LAST_MS = 7_258_118_400_000
+"""No bar opens at or after this moment, the beginning of 2200."""
+LARGEST_PRICE = 1e18
+"""No price lies above it or below its reciprocal: ratios stay within float32, and indicators finite."""
+LARGEST_VOLUME = 1e30
+LARGEST_FUNDING = 1.0
+"""A settlement never takes more than the position is worth."""
 
 
 def as_bar(value: Bar | Mapping[str, Any] | pd.Series[Any], *, symbol: str) -> Bar:
@@ -21,13 +27,16 @@ def as_bar(value: Bar | Mapping[str, Any] | pd.Series[Any], *, symbol: str) -> B
 
     Args:
         value: fields timestamp (bar OPEN in milliseconds since the epoch, or what `pd.Timestamp` reads; UTC),
-            open, high, low, close, volume and optionally funding_rate.
+            open, high, low, close, volume and optionally funding_rate (None or NaN: nothing settled).
         symbol: named in the message.
 
     Raises:
         DataError: a field is missing, not a number, or the bar contradicts itself.
     """
-    bar = value if isinstance(value, Bar) else _from_mapping(value, symbol)
+    if isinstance(value, Bar):
+        bar = value if _is_plain(value) else _from_mapping(vars(value), symbol)
+    else:
+        bar = _from_mapping(value, symbol)
     fault = _fault(bar)
     if fault:
         raise DataError(f"{symbol}: the bar at {_moment(bar)} has {fault}; send closed, complete bars only.")
@@ -35,19 +44,32 @@ def as_bar(value: Bar | Mapping[str, Any] | pd.Series[Any], *, symbol: str) -> B
 
 
 def _from_mapping(value: Mapping[str, Any] | pd.Series[Any], symbol: str) -> Bar:
-    missing = [name for name in ("timestamp", *_PRICES, "volume") if name not in value]
-    if missing:
-        raise DataError(
-            f"{symbol}: the bar lacks {missing[0]!r}; expected timestamp, open, high, low, close, volume."
-        )
     try:
+        missing = [name for name in ("timestamp", *_PRICES, "volume") if name not in value]
+        if missing:
+            raise DataError(
+                f"{symbol}: the bar lacks {missing[0]!r}; expected timestamp, open, high, low, close, volume."
+            )
         numbers = {name: float(value[name]) for name in (*_PRICES, "volume")}
-        funding = float(value["funding_rate"]) if "funding_rate" in value else math.nan
-        return Bar(timestamp=_epoch(value["timestamp"]), funding_rate=funding, **numbers)
-    except (TypeError, ValueError, OverflowError) as error:
+        funding = value.get("funding_rate")
+        return Bar(
+            timestamp=_epoch(value["timestamp"]),
+            funding_rate=math.nan if funding is None else float(funding),
+            **numbers,
+        )
+    except DataError:
+        raise
+    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+        # The message may quote the value, and that may be a megabyte of text.
         raise DataError(
-            f"{symbol}: the bar holds a value that cannot be read ({error}); send numbers."
+            f"{symbol}: the bar holds a value that cannot be read ({str(error)[:200]}); send numbers."
         ) from error
+
+
+def _is_plain(bar: Bar) -> bool:
+    """Whether every field is a number, as its annotation says; feeds leave None or text in some."""
+    values = (*(getattr(bar, name) for name in _PRICES), bar.volume, bar.funding_rate)
+    return isinstance(bar.timestamp, int) and all(isinstance(value, (float, int)) for value in values)
 
 
 def _epoch(value: Any) -> int:
@@ -57,21 +79,23 @@ def _epoch(value: Any) -> int:
 
 
 def _fault(bar: Bar) -> str | None:
-    if not 0 <= bar.timestamp < _LAST_MS:
+    if not 0 <= bar.timestamp < LAST_MS:
         return "a timestamp outside the years 1970 to 2200"
     prices = [getattr(bar, name) for name in _PRICES]
     if not all(math.isfinite(price) and price > 0 for price in prices):
         return "a price that is not a positive number"
-    if not (math.isfinite(bar.volume) and bar.volume >= 0):
-        return "a volume that is not a number >= 0"
+    if not all(1 / LARGEST_PRICE <= price <= LARGEST_PRICE for price in prices):
+        return f"a price beyond {1 / LARGEST_PRICE:g} to {LARGEST_PRICE:g}"
+    if not 0 <= bar.volume <= LARGEST_VOLUME:
+        return f"a volume that is not a number from 0 to {LARGEST_VOLUME:g}"
     if bar.high < max(bar.open, bar.close) or bar.low > min(bar.open, bar.close):
         return "a high or low that its open and close contradict"
-    if math.isinf(bar.funding_rate):
-        return "an infinite funding rate"
+    if abs(bar.funding_rate) > LARGEST_FUNDING:
+        return "a funding rate beyond the whole position; send fractions"
     return None
 
 
 def _moment(bar: Bar) -> str:
-    if not 0 <= bar.timestamp < _LAST_MS:
+    if not 0 <= bar.timestamp < LAST_MS:
         return f"{bar.timestamp} ms"
     return pd.Timestamp(bar.timestamp, unit="ms", tz="UTC").isoformat()

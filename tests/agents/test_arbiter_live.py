@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from quantum_trader.agents.arbiter import Arbiter
@@ -23,6 +26,7 @@ from quantum_trader.envs.bars import Bar
 from quantum_trader.envs.errors import DataError, ModelFolderError
 from quantum_trader.envs.features import FEATURE_NAMES
 from quantum_trader.envs.scaler import REFERENCE_SCALER
+from quantum_trader.envs.synthetic import SyntheticConfig, synthetic_bars
 
 from .fakes import HOUR, FakeAgent, FakePPO, FakeTFT, bar, bars
 
@@ -114,6 +118,13 @@ BAD_BARS: dict[str, tuple[Any, str]] = {
     "text": ({**vars(bar(60)), "close": "a lot"}, "bad bar: A: "),
     "endless time": ({**vars(bar(60)), "timestamp": float("inf")}, "bad bar: A: "),
     "no time": ({**vars(bar(60)), "timestamp": None}, "bad bar: A: "),
+    "no bar": (None, "bad bar: A: "),
+    "a row of numbers": ((60 * HOUR, 1.0, 1.0, 1.0, 1.0, 1.0), "bad bar: A: the bar lacks"),
+    "a field left empty": (replace(bar(60), close=None), "bad bar: A: "),  # type: ignore[arg-type]
+    "a time left empty": (replace(bar(60), timestamp=None), "bad bar: A: "),  # type: ignore[arg-type]
+    "a price beyond sense": (replace(bar(60), high=1e300), "bad bar: A: "),
+    "a volume beyond sense": (replace(bar(60), volume=1e300), "bad bar: A: "),
+    "funding beyond the position": (replace(bar(60), funding_rate=-1.5), "bad bar: A: "),
     "far future": (replace(bar(60), timestamp=2**60), "bad bar: A: "),
     "before 1970": (replace(bar(60), timestamp=-1), "bad bar: A: "),
     "duplicate": (bar(59), "duplicate bar"),
@@ -440,3 +451,296 @@ def test_a_symbols_votes_do_not_depend_on_its_neighbours() -> None:
     (vote,) = decisions.vote(1)
     assert vote.member == "xgboost"
     assert vote.probabilities == pytest.approx((0.2, 0.2, 0.6))
+
+
+def test_fields_as_feeds_leave_them_are_read() -> None:
+    """NumPy numbers, text that is a number and no funding rate give the decision of plain numbers."""
+    plainly, otherwise = judge(Reader()), judge(Reader())
+    for one in (plainly, otherwise):
+        one.warmup({"A": bars(60)})
+    given = {name: str(value) for name, value in vars(bar(60)).items()}
+    given |= {"timestamp": np.int64(bar(60).timestamp), "funding_rate": None}  # type: ignore[dict-item]
+    assert plain(plainly.decide("A", bar(60))) == plain(otherwise.decide("A", given))
+    loose: Any = replace(bar(61), timestamp=float(bar(61).timestamp), close=np.float32(100.0625))  # type: ignore[arg-type]
+    strict = replace(bar(61), close=100.0625)
+    assert plain(plainly.decide("A", strict)) == plain(otherwise.decide("A", loose))
+    assert type(otherwise.histories["A"].last_timestamp) is int
+
+
+def test_a_huge_text_for_a_number_is_not_repeated_in_the_reason() -> None:
+    """A reason stays a sentence whatever a feed sends."""
+    one = judge(Reader())
+    assert len(one.decide("A", {**vars(bar(0)), "close": "x" * 1_000_000}).reason) < 400
+
+
+def test_a_symbol_that_is_no_text_costs_the_others_nothing() -> None:
+    """It is HOLD with the reason; the rest of the batch is decided."""
+    one = judge(Reader())
+    one.warmup({"A": bars(60)})
+    keys: Any = {5: bar(60), None: bar(60), "A": bar(60)}
+    decisions: Any = one.decide_batch(keys)
+    assert [decisions[key].reason.startswith("bad bar: its symbol is") for key in keys] == [True, True, False]
+    assert decisions["A"].source == "tft"
+
+
+def test_one_batch_gets_no_more_histories_than_the_limit() -> None:
+    """The first symbols of a batch that is too large get a history, those known before keep theirs."""
+    one = judge(Reader(), live=LiveConfig(max_symbols=3))
+    one.decide("known", bar(0))
+    decisions = one.decide_batch(dict.fromkeys(("A", "B", "C", "D", "known"), bar(1)))
+    assert one.histories.symbols() == ["known", "A", "B"]
+    assert [decisions[name].reason for name in ("C", "D")] == ["too many symbols"] * 2
+    assert decisions["known"].reason == "insufficient history"
+
+
+@pytest.mark.parametrize("form", ["list", "frame"])
+def test_an_open_bar_at_the_end_of_a_warm_up_is_left_out(form: str) -> None:
+    """Venues list the open bar last; once it has closed it is decided on as if it had never been shown."""
+    now = Now(60.5)
+    careful, careless = judge(Reader(), now=now), judge(Reader(), now=now)
+    careful.warmup({"A": bars(60)})
+    shown = [*bars(60), replace(bar(60), high=bar(60).high * 1.001)]
+    past = shown if form == "list" else pd.DataFrame([vars(each) for each in shown])
+    careless.warmup({"A": past})
+    now.hours = 61.0
+    assert plain(careful.decide("A", bar(60))) == plain(careless.decide("A", bar(60)))
+
+
+def test_a_warm_up_reads_freqtrades_frames_and_refuses_frames_without_times() -> None:
+    """A column "date" holds the times; the row numbers of a frame without times are none."""
+    frame = pd.DataFrame([vars(each) for each in bars(60)])
+    moments = pd.to_datetime(frame["timestamp"], unit="ms", utc=True)
+    one = judge(Reader())
+    one.warmup({"A": frame.drop(columns="timestamp").assign(date=moments)})
+    assert one.histories["A"].last_timestamp == bar(59).timestamp
+    with pytest.raises(DataError, match="no times"):
+        one.warmup({"B": frame.drop(columns="timestamp")})
+
+
+def test_bars_that_break_their_promise_are_refused() -> None:
+    """`Bars` put together by hand are checked before a history begins; bars before the fault stay."""
+    good = synthetic_bars(SyntheticConfig(bars=80, seed=1))
+    close = good.close.copy()
+    close[70] = np.nan
+    one = judge(Reader())
+    with pytest.raises(DataError, match="positive number"):
+        one.warmup({"A": replace(good, close=close)})
+    assert one.histories["A"].last_timestamp == good.timestamp[69]
+
+
+def test_health_and_decisions_go_on_while_histories_are_replaced() -> None:
+    """Decisions, restores, snapshots and health of the same symbols at once: no error, no lost count."""
+    calm = judge(Reader())
+    calm.warmup({"A": walk(600, 1)})
+    reference = fit_drift([calm.histories["A"].features()], bars=5)
+    one = judge(None, None, FakeAgent(), drift=reference)
+    names = ["A", "B", "C"]
+    one.warmup({name: walk(260, 1) for name in names})
+    saved, feed = one.snapshot(), walk(500, 1)
+    errors: list[BaseException] = []
+
+    def keep(call: Any) -> threading.Thread:
+        def work() -> None:
+            try:
+                for turn in range(25):
+                    call(turn)
+            except BaseException as error:
+                errors.append(error)
+
+        return threading.Thread(target=work)
+
+    calls = [
+        lambda turn: one.decide_batch(dict.fromkeys(names, feed[260 + turn])),
+        lambda turn: one.decide_batch(dict.fromkeys(names, feed[300 + turn])),
+        lambda turn: one.restore(saved),
+        lambda turn: one.health(),
+        lambda turn: one.snapshot(),
+    ]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        threads = [keep(call) for call in calls]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout=60)
+    finally:
+        sys.setswitchinterval(before)
+    assert errors == []
+    assert one.drift_watch is not None
+    assert all((ring.counts.sum(axis=1) == 5).all() for ring in one.drift_watch._rings.values())
+
+
+class Odd(FakeAgent):
+    """An XGBoost whose answer is given."""
+
+    def __init__(self, answer: Any) -> None:
+        super().__init__()
+        self.answer = np.array(answer, dtype=np.float32)
+
+    def signals(self, inputs: ModelInputs) -> Signals:
+        return Signals(probabilities=self.answer)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [[[0.5, 0.5]], [[0.2, 0.5, 0.3]] * 2, [[0, np.inf, 0]], [[0.6, -0.1, 0.5]], [[0.1, 7.0, 0.2]]],
+)
+def test_what_cannot_be_probabilities_is_no_answer(answer: Any) -> None:
+    """Wrong shapes, infinities and numbers below 0 or above 1 are a model's fault, not a decision."""
+    behind, pooled = (
+        judge(None, None, Odd(answer)),
+        judge(FakeTFT(), None, Odd(answer), pool=("tft", "xgboost"), trees_share=0.5),
+    )
+    for one, source in ((behind, "none"), (pooled, "tft")):
+        one.warmup({"A": bars(60)})
+        assert one.decide("A", bar(60)).source == source
+
+
+class Held(FakeTFT):
+    """A TFT whose passes last until the test lets them go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = threading.Event()
+
+    def encode(self, inputs: ModelInputs) -> Encoded:
+        encoded = super().encode(inputs)
+        assert self.go.wait(5.0)
+        return encoded
+
+
+def test_a_slow_pass_counts_once_and_is_not_followed_by_those_who_gave_it_up() -> None:
+    """XGBoost answers everybody meanwhile; five late answers of one pass are one failure and no more work."""
+    tft = Held()
+    one = judge(tft, None, FakeAgent(), latency_budget_ms=5.0, pool=("tft",))
+    one.warmup({"A": bars(60)})
+    reasons = [one.decide("A", bar(step)).reason for step in range(60, 65)]
+    assert all(reason.startswith("TFT took longer than 5 ms: confidence") for reason in reasons)
+    assert (one.breakers["tft"].failures, one.breakers["tft"].state) == (1, "closed")
+    tft.go.set()
+    one._batcher.stop()
+    assert tft.calls == 1
+
+
+def test_a_tft_that_is_always_late_is_left_to_rest() -> None:
+    """An answer after the budget is no success: three late passes in a row open the breaker."""
+    tft = Held()
+    one = judge(tft, None, FakeAgent(), latency_budget_ms=5.0, pool=("tft",))
+    one.warmup({"A": bars(60)})
+    for step in range(60, 63):
+        assert one.decide("A", bar(step)).source == "xgboost"
+        tft.go.set()
+        one._batcher.stop()
+        tft.go.clear()
+    assert one.decide("A", bar(63)).reason.startswith("TFT resting after failures")
+    assert tft.calls == 3
+
+
+def test_an_answer_that_arrives_as_time_runs_out_is_taken() -> None:
+    """Between the end of the wait and the look at the clock the pass may finish: its answer counts."""
+
+    class JustInTime(Future[Any]):
+        def result(self, timeout: float | None = None) -> Any:
+            found = super().result(5.0)
+            if timeout is not None:
+                raise TimeoutError
+            return found
+
+    one = judge(FakeTFT(), None, FakeAgent(), latency_budget_ms=5.0, pool=("tft",))
+    one.warmup({"A": bars(60)})
+    submit = one._batcher.submit
+
+    def late(inputs: ModelInputs) -> Future[Any]:
+        future = JustInTime()
+        future.set_result(submit(inputs).result(5.0))
+        return future
+
+    one._batcher.submit = late  # type: ignore[method-assign]
+    assert one.decide("A", bar(60)).source == "tft"
+    assert one.breakers["tft"].failures == 0
+
+
+@pytest.mark.parametrize("pool", [("tft",), ("tft", "xgboost")])
+def test_a_window_is_strange_beyond_the_limit_and_not_at_it(pool: tuple[str, ...]) -> None:
+    """A quarter of the values at the scaler's bounds is still the TFT's to judge, one more is not."""
+    one = judge(FakeTFT(), None, FakeAgent(), pool=pool, clipped_share_limit=0.25)
+    windows = np.zeros((2, 60 * 14), np.float32)
+    windows[0, :210] = REFERENCE_SCALER.clip
+    windows[1, :211] = -REFERENCE_SCALER.clip
+    inputs = ModelInputs(windows=windows.reshape(2, 60, 14), context=np.zeros((2, 14), np.float32))
+    decisions = one.decide_inputs(inputs)
+    assert decisions.source == ("+".join(pool), "xgboost")
+    assert decisions.reason[1].startswith("out of distribution: ")
+
+
+def test_clocks_may_differ_by_the_tolerance() -> None:
+    """A bar two seconds before its close is taken, one millisecond earlier it is still open."""
+    now = Now(61.0 - 2_001 / HOUR)
+    one = judge(Reader(), now=now)
+    one.warmup({"A": bars(60)})
+    assert one.decide("A", bar(60)).reason == "bar still open"
+    now.hours = 61.0 - 2_000 / HOUR
+    assert one.decide("A", bar(60)).source == "tft"
+
+
+def test_a_bar_is_late_after_the_limit_and_not_at_it() -> None:
+    """Half a bar late is in time where half a bar is allowed."""
+    now = Now(61.5)
+    one = judge(Reader(), now=now, live=LiveConfig(max_delay_bars=0.5))
+    one.warmup({"A": bars(60)})
+    assert one.decide("A", bar(60)).source == "tft"
+    now.hours = 62.5 + 1 / HOUR
+    assert one.decide("A", bar(61)).reason == "late bar"
+
+
+def test_a_window_that_fills_anew_after_a_gap_is_warming_up() -> None:
+    """Its indicators are old enough, its bars are too few."""
+    one = judge(Reader())
+    one.warmup({"A": walk(300, 1)})
+    decision = one.decide("A", bar(310))
+    assert (decision.reason, decision.warming_up) == ("insufficient history", True)
+
+
+def test_locks_are_taken_in_one_order() -> None:
+    """Whatever the order of a batch: two batches that took theirs crosswise would wait for ever."""
+    one = judge(Reader())
+    names = ["B", "C", "A"]
+    one.warmup({name: bars(60) for name in names})
+    taken: list[str] = []
+
+    class Noted:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def __enter__(self) -> None:
+            taken.append(self.name)
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    for name in names:
+        one.histories[name].lock = Noted(name)  # type: ignore[assignment]
+    one.decide_batch(dict.fromkeys(names, bar(60)))
+    assert taken[:3] == ["A", "B", "C"]
+
+
+def test_a_symbol_is_stale_after_the_limit_and_not_at_it() -> None:
+    """Three bars after the close of its newest one a symbol is not stale yet."""
+    now = Now(63.0)
+    one = judge(Reader(), now=now)
+    one.warmup({"A": bars(60)})
+    assert one.health().stale == ()
+    now.hours = 63.0 + 1 / HOUR
+    assert one.health().stale == ("A",)
+
+
+@pytest.mark.parametrize(("every", "warned"), [(1 / 12, True), (4, True), (1, False)])
+def test_bars_of_another_length_are_warned_of(every: float, warned: bool) -> None:
+    """Five-minute and four-hour bars in an hourly Arbiter are named; a few missing hours are not."""
+    one = judge(Reader())
+    hours = [step * every for step in range(70) if every != 1 or step % 9 != 0]
+    for step, hour in enumerate(hours):
+        decision = one.decide("A", replace(bar(step), timestamp=int(hour * HOUR)))
+    assert decision.source == "tft" or not warned
+    assert any("s are expected" in warning for warning in decision.warnings) is warned

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -159,3 +160,54 @@ time.sleep(0.1)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+def test_a_result_that_cannot_be_parted_is_one_callers_error_at_a_time() -> None:
+    """A model that loses rows fails those calls; the thread lives on and answers the next."""
+    model = Model(held=True)
+
+    def exactly(answer: Answer, chosen: slice) -> Answer:
+        raise IndexError("rows are missing")
+
+    batcher = Batcher(model, exactly)
+    first = batcher.submit(rows(0, 1))
+    assert model.begun.wait(5.0)
+    jobs = [batcher.submit(rows(k, 1)) for k in (1, 2)]
+    model.go.set()
+    assert first.result(timeout=5.0) == [0.0]
+    assert finished(jobs) == [[10.0], [20.0]]
+    assert batcher.submit(rows(3, 1)).result(timeout=5.0) == [30.0]
+
+
+def test_a_thread_that_could_not_start_is_started_by_the_next_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system has no thread left for a moment, the batcher is not dead for ever."""
+    batcher = Batcher(Model(), part)
+
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="new thread"):
+            batcher.submit(rows(1, 1))
+    assert batcher.submit(rows(2, 1)).result(timeout=5.0) == [20.0]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="only POSIX systems fork")
+def test_a_forked_process_starts_a_thread_of_its_own() -> None:
+    """The child of a process whose batcher has worked gets its answers."""
+    program = """
+import os, sys
+import numpy as np
+from quantum_trader.agents.batcher import Batcher
+from quantum_trader.agents.signals import ModelInputs
+inputs = ModelInputs(windows=np.zeros((1, 1, 1), np.float32), context=np.zeros((1, 1), np.float32))
+one = Batcher(lambda inputs: 7, lambda result, rows: result)
+assert one.submit(inputs).result(5.0) == 7
+child = os.fork()
+if child == 0:
+    os._exit(one.submit(inputs).result(5.0))
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 7, done.stderr

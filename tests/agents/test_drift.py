@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -109,3 +111,30 @@ def test_too_little_training_gives_no_reference() -> None:
     reference = fit_drift([table(0, BARS)], bars=BARS)
     assert reference is not None
     assert min(reference.limits) == SMALLEST_LIMIT
+
+
+def test_a_symbol_begun_from_rows_is_one_that_saw_them() -> None:
+    """Taking in a table at once and row by row leave the same counts; what was known before is forgotten."""
+    rows = table(8, BARS + 40)
+    rows[60] = np.nan
+    at_once = watch(table(9, BARS) + 5.0)
+    at_once.begin("A", rows)
+    assert at_once.worst(["A"]) == {}  # one of the last rows is no number
+    for row in table(10, 30):
+        at_once.see("A", row)
+    one_by_one = watch(np.concatenate([rows, table(10, 30)]))
+    assert at_once.worst(["A"]) == one_by_one.worst(["A"]) != {}
+
+
+def test_the_worst_feature_is_the_one_furthest_beyond_its_own_limit() -> None:
+    """A feature that wanders in training may move more than a steady one before it is the worst."""
+    rows = table(11, BARS)
+    rows[:, 5] += 3.0
+    rows[:, 2] += 1.0
+    seen = watch(rows)
+    assert seen.worst(["A"])["A"].feature == FEATURE_NAMES[5]
+    limits = [0.25] * 14
+    limits[5] = 50.0
+    tolerant = DriftWatch(replace(seen.reference, limits=tuple(limits)))
+    tolerant.begin("A", rows)
+    assert tolerant.worst(["A"])["A"].feature == FEATURE_NAMES[2]

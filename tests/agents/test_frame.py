@@ -22,7 +22,7 @@ from quantum_trader.envs.scaler import REFERENCE_SCALER
 from quantum_trader.envs.synthetic import SyntheticConfig, synthetic_bars
 from quantum_trader.envs.windows import gather
 
-from .fakes import FakeAgent
+from .fakes import FakeAgent, FakeTFT
 from .tiny_tft import tiny_tft
 
 SYMBOL = "BTCUSDT"
@@ -115,14 +115,22 @@ def test_times_may_come_in_any_usual_form() -> None:
     """A timestamp or date column, milliseconds, text, naive UTC or an index: the same decisions."""
     frame = series(80).to_frame()
     naive = frame["timestamp"].dt.tz_localize(None)
+    milliseconds = naive.astype("datetime64[ns]").astype("int64") // 1_000_000
     expected = rows(arbiter().decide_frame(frame, SYMBOL))
     forms = [
         frame.rename(columns={"timestamp": "date"}),
         frame.assign(timestamp=naive),
-        frame.assign(timestamp=naive.astype("datetime64[ns]").astype("int64") // 1_000_000),
+        frame.assign(timestamp=milliseconds),
         frame.assign(timestamp=naive.astype(str)),
         frame.set_index("timestamp"),
         frame.set_index(naive).drop(columns="timestamp"),
+        frame.assign(timestamp=frame["timestamp"].dt.tz_convert("America/New_York")),
+        frame.assign(timestamp=naive.astype("datetime64[s]")),
+        frame.assign(timestamp=milliseconds.astype(float)),
+        frame.assign(timestamp=milliseconds.astype(object)),
+        frame.assign(timestamp=milliseconds.astype("category")),
+        frame.assign(timestamp=[str(moment).removesuffix(" 00:00:00") for moment in naive]),
+        frame.assign(timestamp=pd.Series([moment.to_pydatetime() for moment in naive], dtype=object)),
     ]
     for form in forms:
         decided = arbiter().decide_frame(form, SYMBOL)
@@ -168,3 +176,42 @@ def test_a_live_bot_may_ask_about_the_newest_rows_only() -> None:
     assert set(newest["reason"][59:-2]) == {"not asked"}
     assert set(newest["action"][:-2]) == {"HOLD"}
     assert set(arbiter().decide_frame(bars.to_frame(), SYMBOL, last=0)["source"]) == {"none"}
+
+
+@pytest.mark.parametrize("form", ["number", "nullable", "moment", "text"])
+def test_a_row_whose_time_cannot_be_read_is_held(form: str) -> None:
+    """One unreadable time costs one row, as in a stream; the others are decided as if it were not there."""
+    frame = series(80).to_frame()
+    milliseconds = frame["timestamp"].astype("datetime64[ms, UTC]").astype("int64")
+    readable = frame.index != 70
+    columns = {
+        "number": milliseconds.astype(float).where(readable),
+        "nullable": milliseconds.astype("Int64").where(readable),
+        "moment": frame["timestamp"].where(readable),
+        "text": frame["timestamp"].astype(str).where(readable, "yesterday"),
+    }
+    decided = arbiter().decide_frame(frame.assign(timestamp=columns[form]), SYMBOL)
+    assert decided["reason"][70].startswith("bad bar: its time cannot be read")
+    assert rows(decided[readable]) == rows(arbiter().decide_frame(frame[readable], SYMBOL))
+
+
+def test_a_column_twice_is_one_sentence() -> None:
+    """Joined frames may hold a name twice; which one is meant cannot be guessed."""
+    frame = series(80).to_frame()
+    with pytest.raises(DataError, match="2 columns 'close'"):
+        arbiter().decide_frame(pd.concat([frame, frame[["close"]]], axis=1), SYMBOL)
+
+
+@pytest.mark.parametrize("fallback", [FakeAgent(), FakeAgent(error=RuntimeError("boom"))])
+def test_rows_that_the_tft_does_not_decide_are_those_of_a_stream(fallback: FakeAgent) -> None:
+    """Where XGBoost or nobody decides there are no quantiles, and confidence without a decision is 0."""
+    bars, nan = series(64), float("nan")
+    one, other = arbiter(), arbiter()
+    for each in (one, other):
+        each.tft = FakeTFT((nan, nan, nan))  # type: ignore[assignment]
+        each.fallback = fallback
+    stream = [row(one.decide(SYMBOL, bars.bar(index))) for index in range(len(bars))]
+    decided = other.decide_frame(bars.to_frame(), SYMBOL)
+    assert decided["q50"].isna().all()
+    shown = list(FRAME_COLUMNS).index("reason")  # a stream leaves a failing member to rest and says so
+    assert [r[:shown] + r[shown + 1 :] for r in rows(decided)] == [r[:shown] + r[shown + 1 :] for r in stream]

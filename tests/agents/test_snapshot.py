@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from typing import Any
@@ -95,6 +96,18 @@ def test_forgetting_old_bars_changes_no_feature_and_is_the_same_for_all() -> Non
     assert len(streamed["A"].bars) == len(at_once["A"].bars) == 1_300
 
 
+def test_a_window_that_began_after_a_gap_survives_the_forgetting() -> None:
+    """Streamed past the moment at which old bars go, or taken in at once: the window is as short as it is."""
+    bars = with_gap(series(2_000), 1_985, 30)
+    streamed, at_once = histories(1_000), histories(1_000)
+    for index in range(2_000):
+        streamed.add("A", bars.bar(index))
+    at_once.extend("A", bars)
+    assert len(streamed["A"].bars) == 1_000
+    assert streamed["A"].length == 15
+    assert same(streamed["A"], at_once["A"])
+
+
 def test_the_default_forgets_nothing_that_float32_can_tell() -> None:
     """5,500 bars with the default 3,000 kept give the features of a history that keeps everything."""
     bars = series(5_500)
@@ -184,3 +197,60 @@ def test_kept_bars_have_a_floor() -> None:
     """Fewer than 1,000 kept bars would shorten the warm-up of EMA200, and are refused."""
     with pytest.raises(ConfigError, match="1,000"):
         LiveConfig(kept_bars=500)
+
+
+def forged(data: bytes, row: int, column: int, value: float) -> bytes:
+    """A snapshot with another number in its bars, and the hash that suits it."""
+    length = int.from_bytes(data[8:16], "little")
+    header = json.loads(data[16 : 16 + length])
+    table = np.frombuffer(data[16 + length :], dtype="<f8").reshape(-1, 7).copy()
+    table[row, column] = value
+    header["sha256"] = hashlib.sha256(table.tobytes()).hexdigest()
+    text = json.dumps(header).encode()
+    return MAGIC + len(text).to_bytes(8, "little") + text + table.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        (0, np.nan),
+        (0, 0.5),
+        (0, 1e300),
+        (0, 0.0),
+        (1, np.nan),
+        (2, np.inf),
+        (2, 1e-9),
+        (3, -1.0),
+        (3, np.nan),
+        (4, 1e9),
+        (5, -1.0),
+        (5, np.inf),
+        (6, np.inf),
+    ],
+)
+def test_bars_that_cannot_be_are_refused_whatever_the_hash_says(column: int, value: float) -> None:
+    """A forged snapshot is one sentence that names the symbol, and no history is touched by it."""
+    one = judge()
+    one.add_to_history("A", series(300))
+    data = one.snapshot()
+    with pytest.raises(ConfigError, match="damaged: A has"):
+        judge().restore(forged(data, 150, column, value))
+    assert judge().restore(forged(data, 150, 6, 0.001)) == {"A": 60}
+
+
+def test_headers_that_cannot_be_are_refused() -> None:
+    """A symbol twice, a header nested without end, and what is not bytes: one sentence each."""
+    one = judge()
+    one.add_to_history("A", series(100))
+    data: Any = one.snapshot()
+    length = int.from_bytes(data[8:16], "little")
+    header = json.loads(data[16 : 16 + length])
+    header["symbols"] = [{"symbol": "A", "bars": 50, "filled": 50}] * 2
+    text = json.dumps(header).encode()
+    with pytest.raises(ConfigError, match="twice"):
+        one.restore(MAGIC + len(text).to_bytes(8, "little") + text + data[16 + length :])
+    with pytest.raises(ConfigError, match="cannot be read"):
+        one.restore(MAGIC + (200_000).to_bytes(8, "little") + b"[" * 200_000)
+    with pytest.raises(ConfigError, match="bytes, found str"):
+        one.restore(data.hex())
+    assert one.restore(memoryview(data)) == {"A": 60}  # type: ignore[arg-type]

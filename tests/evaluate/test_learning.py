@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from quantum_trader.agents.tft.agent import TFTAgent
 from quantum_trader.agents.tft.config import tft_preset
 from quantum_trader.envs import EnvConfig, Market, PlantedConfig, planted_bars, preset, run_actions
 from quantum_trader.envs.actions import Action
+from quantum_trader.envs.load import write_bars
 from quantum_trader.envs.policy_pass import decide_in_turn
+from quantum_trader.envs.synthetic import random_walk_bars
 from quantum_trader.evaluate.experiment import run_experiment
 from quantum_trader.evaluate.run_config import MarketConfig, RunConfig
 from quantum_trader.evaluate.run_data import load_markets
@@ -38,7 +41,9 @@ from quantum_trader.train.rl.validation import TablePolicy, ValidationResult, tr
 SHARE_OF_EDGE = 0.6
 """Share of the best possible edge that each learner must reach; the edge is what lies above a coin."""
 
-PPO_STEPS = 250_000
+PPO_STEPS = 150_000
+FEW_LOOKS = 5
+"""How often a policy is tried on the validation slice, which takes most of a short training."""
 
 Cues = NDArray[np.int8]
 
@@ -136,10 +141,10 @@ def train_and_try(
 
 def test_tft_and_ppo_find_the_planted_edge(planted: Planted, tmp_path: Path) -> None:
     """The TFT reaches its share of the accuracy, and PPO on its encoder its share of the oracle's return."""
-    tft = fit_tiny_tft(planted.prepared, 5, tmp_path)
+    tft = fit_tiny_tft(planted.prepared, 4, tmp_path)
     assert edge_reached(tft, planted) > SHARE_OF_EDGE
 
-    config = RLConfig(total_steps=PPO_STEPS)
+    config = RLConfig(total_steps=PPO_STEPS, evaluations=FEW_LOOKS)
     market, found = train_and_try(planted.prepared, tft, tmp_path, config)
     first = int(np.searchsorted(planted.prepared.markets[0].bars.timestamp, market.bars.timestamp[0]))
     best = oracle_log_return(market, planted.cue[first : first + len(market)])
@@ -148,33 +153,45 @@ def test_tft_and_ppo_find_the_planted_edge(planted: Planted, tmp_path: Path) -> 
     assert found.log_return > SHARE_OF_EDGE * best
 
 
-@pytest.mark.parametrize("warm_start", [True, False])
-def test_ppo_stays_out_of_a_random_walk(warm_start: bool, tmp_path: Path) -> None:
-    """Where nothing can be foretold and every trade costs, the trained policy pays next to nothing: from a
-    random start it learns to stay out by itself; what begins with trades is not kept, since it loses."""
-    walk = prepare(load_markets(MarketConfig(data="random-walk", contract="binance-btc")), DataConfig())
-    tft = fit_tiny_tft(walk, 2, tmp_path)
-    config = RLConfig(total_steps=PPO_STEPS, warm_start=warm_start, stay_out=warm_start)
-    _, found = train_and_try(walk, tft, tmp_path, config)
-    assert found.costs < 0.01
-
-
-def test_a_random_walk_has_no_edge(tmp_path: Path) -> None:
-    """Trained and judged on a random walk, no agent earns a net return whose interval lies above zero,
-    and no direction accuracy has one that lies above a coin's."""
+@pytest.fixture(scope="module")
+def walk_run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    """A finished run on a random walk of 10,000 hours with the usual costs."""
+    folder = tmp_path_factory.mktemp("runs")
+    write_bars(random_walk_bars(10_000, 0), folder / "WALK.parquet")
     config = RunConfig(
         name="walk",
-        out=tmp_path,
-        market=MarketConfig(data="random-walk", contract="binance-btc"),
+        out=folder,
+        market=MarketConfig(data=str(folder / "WALK.parquet"), contract="binance-btc"),
         preset="tiny",
         tft=NetworkTrainConfig(epochs=2, num_threads=1),
         xgboost=XGBoostConfig(rounds=60, n_jobs=1),
-        rl=RLConfig(total_steps=100_000, evaluations=6),
+        rl=RLConfig(total_steps=100_000, evaluations=FEW_LOOKS),
         coin_flips=20,
         bootstrap_draws=300,
     )
-    result = run_experiment(config, lambda line: None)
-    found = json.loads(result.metrics.read_text(encoding="utf-8"))["agents"]
+    run_experiment(config, lambda line: None)
+    return config
+
+
+@pytest.mark.xdist_group("walk_run")
+@pytest.mark.parametrize("warm_start", [True, False])
+def test_ppo_stays_out_of_a_random_walk(warm_start: bool, walk_run: RunConfig, tmp_path: Path) -> None:
+    """Where nothing can be foretold and every trade costs, the trained policy pays next to nothing: from a
+    random start it learns to stay out by itself; what begins with trades is not kept, since it loses."""
+    walk = prepare(load_markets(walk_run.market), DataConfig())
+    shutil.copytree(walk_run.folder / "models" / "tft", tmp_path / "tft")
+    config = RLConfig(
+        total_steps=PPO_STEPS, evaluations=FEW_LOOKS, warm_start=warm_start, stay_out=warm_start
+    )
+    _, found = train_and_try(walk, TFTAgent.load(tmp_path / "tft"), tmp_path, config)
+    assert found.costs < 0.01
+
+
+@pytest.mark.xdist_group("walk_run")
+def test_a_random_walk_has_no_edge(walk_run: RunConfig) -> None:
+    """Trained and judged on a random walk, no agent earns a net return whose interval lies above zero,
+    and no direction accuracy has one that lies above a coin's."""
+    found = json.loads((walk_run.folder / "metrics.json").read_text(encoding="utf-8"))["agents"]
     learners = [agent for agent in found if agent["role"] == "learner"]
     assert {agent["name"] for agent in learners} == {"arbiter", "tft", "ppo", "xgboost", "logistic"}
     for agent in learners:

@@ -12,6 +12,8 @@ import pytest
 
 from quantum_trader.agents.folder import load_model_folder
 from quantum_trader.agents.policy_agent import PolicyAgent
+from quantum_trader.envs.load import write_bars
+from quantum_trader.envs.sample import sample_bars
 from quantum_trader.evaluate.run_train import load_agents
 from quantum_trader.serve.cli import main
 
@@ -24,8 +26,11 @@ TINY = (
 
 
 def start(folder: Path, seeds: int) -> int:
-    """Run, or run again, two algorithms with so many seeds each."""
-    place = ("--name", folder.name, "--out", str(folder.parent))
+    """Run, or run again, two algorithms with so many seeds each; the bars lie beside the run."""
+    data = folder.parent / "EURUSD.parquet"
+    if not data.exists():
+        write_bars(sample_bars()[:2_000], data)
+    place = ("--name", folder.name, "--out", str(folder.parent), "--data", str(data))
     return main(["run", *place, *TINY, "--policy-seeds", str(seeds)])
 
 
@@ -99,6 +104,7 @@ def test_a_second_start_finds_them_finished(run: Path, capsys: pytest.CaptureFix
 def test_a_third_seed_is_added(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One seed more trains that seed of each algorithm and leaves the others."""
     copy = Path(shutil.copytree(run, tmp_path / run.name))
+    shutil.copy(run.parent / "EURUSD.parquet", tmp_path)
     assert start(copy, 3) == 0
     fitted = re.findall(r"^([\w-]+): fitting", capsys.readouterr().out, re.MULTILINE)
     assert fitted == ["ppo-seed2", "a2c-seed2"]

@@ -75,7 +75,7 @@ def _leaning(data: Prepared, folder: Path, *, mirror: bool) -> float:
         data.validation,
         model=tft_preset("tiny"),
         training=NetworkTrainConfig(
-            epochs=4, batch_size=32, learning_rate=3e-3, ema_decay=0.9, mirror=mirror
+            epochs=2, batch_size=16, learning_rate=3e-3, ema_decay=0.9, mirror=mirror
         ),
         folder=folder / "tft",
         work=folder,

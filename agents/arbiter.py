@@ -209,14 +209,16 @@ class Arbiter(Panel):
             histories = {symbol: self.histories[symbol] for symbol in accepted}
             for history in histories.values():
                 locks.enter_context(history.lock)
+            newest: dict[str, Floats32] = {}
             for symbol, history in histories.items():
-                moments[symbol] = self._added(history, checked[symbol], now_ms)
-            drifting = self._drifting(accepted)
+                moments[symbol] = self._added(history, checked[symbol], now_ms, newest)
+            drifting = self._drifting(newest)
         missing = self.left_out()
-        return {
-            symbol: replace(moment, warnings=(*missing, *moment.warnings, *drifting.get(symbol, ())))
-            for symbol, moment in ((symbol, moments[symbol]) for symbol in bars)
-        }
+        for symbol, moment in moments.items():
+            warnings = (*missing, *moment.warnings, *drifting.get(symbol, ()))
+            if warnings:
+                moments[symbol] = replace(moment, warnings=warnings)
+        return {symbol: moments[symbol] for symbol in bars}
 
     def _checked(self, symbol: str, value: BarLike, now_ms: int) -> Bar | str:
         """The bar, or why it cannot be taken in."""
@@ -239,13 +241,15 @@ class Arbiter(Panel):
         room = max(self.live.max_symbols - len(self.histories), 0)
         return {**checked, **dict.fromkeys(new[room:], TOO_MANY)}
 
-    def _added(self, history: SymbolHistory, bar: Bar | str, now_ms: int) -> Moment:
+    def _added(
+        self, history: SymbolHistory, bar: Bar | str, now_ms: int, newest: dict[str, Floats32]
+    ) -> Moment:
+        """What became of a bar; `newest` gets its raw features if it was taken in."""
         assert isinstance(bar, Bar)
         arrival = history.add(bar)
         if not arrival.accepted:
             return moment_of(history, arrival.reason)
-        if self.drift_watch is not None:
-            self.drift_watch.see(history.symbol, history.newest)
+        newest[history.symbol] = history.newest
         behind = late(bar, now_ms=now_ms, step_ms=history.step_ms, config=self.live)
         return moment_of(history, LATE if behind else "", interval_warning(history))
 
@@ -257,10 +261,12 @@ class Arbiter(Panel):
                 return moment_of(history, reason)
         return Moment(reason=reason, timestamp=None, close=None, atr=None, warming_up=True)
 
-    def _drifting(self, symbols: list[str]) -> dict[str, tuple[str, ...]]:
+    def _drifting(self, newest: Mapping[str, Floats32]) -> dict[str, tuple[str, ...]]:
+        """Warnings by symbol, after taking in raw features float32 [14] of the bars that are new."""
         if self.drift_watch is None:
             return {}
-        worst = self.drift_watch.worst(symbols)
+        self.drift_watch.see(newest)
+        worst = self.drift_watch.worst(newest)
         return {symbol: (_in_words(drift),) for symbol, drift in worst.items() if drift.beyond}
 
     def _watch(self, history: SymbolHistory) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -87,13 +88,10 @@ class Decisions:
 
     def vote(self, row: int) -> tuple[Vote, ...]:
         """The members' opinions on row `row`; a member that failed there is left out."""
-        opinions = ((member, table[row]) for member, table in self.votes.items())
-        return tuple(
-            Vote(
-                member=member,
-                action=Action(int(np.argmax(values))),
-                probabilities=(float(values[0]), float(values[1]), float(values[2])),
-            )
-            for member, values in opinions
-            if np.isfinite(values).all()
-        )
+        opinions = []
+        for member, table in self.votes.items():
+            hold, buy, sell = values = table[row].tolist()
+            if math.isfinite(hold + buy + sell):
+                action = Action(values.index(max(values)))
+                opinions.append(Vote(member=member, action=action, probabilities=(hold, buy, sell)))
+        return tuple(opinions)

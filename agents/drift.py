@@ -12,7 +12,7 @@ were called drift.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +31,7 @@ SMALLEST_LIMIT = 0.25
 MARGIN = 1.5
 """How far beyond the largest index of the training rows a limit lies."""
 _STRIDE = 24
+_COLUMNS = np.arange(len(FEATURE_NAMES))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,16 +123,21 @@ class DriftWatch:
         self._rings: dict[str, _Ring] = {}
         self._lock = threading.Lock()
 
-    def see(self, symbol: str, row: Floats32) -> None:
-        """Take in the raw features, float32 [14], of a symbol's newest bar; a row with NaN is left out."""
-        if not np.isfinite(row).all():
+    def see(self, newest: Mapping[str, Floats32]) -> None:
+        """Take in the newest bar of each symbol: raw features, float32 [14]; a row with NaN is left out."""
+        if not newest:
             return
-        bins = _binned(row[None], self._edges)[0]
+        rows = np.stack(list(newest.values()))
+        finite: list[bool] = np.isfinite(rows).all(axis=1).tolist()  # type: ignore[assignment]
+        bins = _binned(rows, self._edges)
         with self._lock:
-            ring = self._rings.get(symbol)
-            if ring is None:
-                ring = self._rings[symbol] = _Ring(self.reference.bars)
-            ring.push(bins)
+            for symbol, sound, row in zip(newest, finite, bins, strict=True):
+                if not sound:
+                    continue
+                ring = self._rings.get(symbol)
+                if ring is None:
+                    ring = self._rings[symbol] = _Ring(self.reference.bars)
+                ring.push(row)
 
     def begin(self, symbol: str, rows: Floats32) -> None:
         """Start a symbol anew from raw features float32 [T, 14], oldest first."""
@@ -174,7 +180,7 @@ class _Ring:
 
     def push(self, row: Bins) -> None:
         """Add a row uint8 [14] in the place of the oldest."""
-        columns = np.arange(len(row))
+        columns = _COLUMNS
         if self.full:
             self.counts[columns, self._bins[self._next]] -= 1
         self._bins[self._next] = row

@@ -6,6 +6,7 @@ import math
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from quantum_trader.agents.bar_store import BarStore, fault_in, table_of
 from quantum_trader.agents.signals import ModelInputs
 from quantum_trader.envs.bars import Bar, Bars
-from quantum_trader.envs.context import CONTEXT_SIZE, context_rows
+from quantum_trader.envs.context import CONTEXT_SIZE, context_row
 from quantum_trader.envs.contract import FuturesContract
 from quantum_trader.envs.errors import DataError
 from quantum_trader.envs.features import FEATURE_NAMES
@@ -122,8 +123,10 @@ class SymbolHistory:
     @property
     def spacing_ms(self) -> float | None:
         """Shortest time between two of the last six bars, milliseconds; None while there are fewer."""
-        newest = self._store.table[-_SPACED:, 0]
-        return float(np.diff(newest).min()) if len(newest) == _SPACED else None
+        newest: list[float] = self._store.table[-_SPACED:, 0].tolist()
+        if len(newest) < _SPACED:
+            return None
+        return min(later - earlier for earlier, later in pairwise(newest))
 
     @property
     def bars(self) -> Bars:
@@ -148,8 +151,7 @@ class SymbolHistory:
             )
             row = self._stream.update(bar)
             self._push(row.features, 0 if broken else self._filled)
-            moment = np.array([bar.timestamp], dtype=np.int64)
-            self._context = context_rows(row.static[None], moment, self.step_ms)[0]
+            self._context = context_row(row.static, bar.timestamp, self.step_ms)
             self._note(bar, row.atr)
             self._store.append(bar)
             if len(self._store) >= self.kept_bars + SPARE_BARS:
@@ -194,7 +196,7 @@ class SymbolHistory:
         self._window = np.zeros_like(self._window)
         self._window[WINDOW - len(newest) :] = newest
         self._filled = filled
-        self._context = context_rows(table.static[-1:], bars.timestamp[-1:], self.step_ms)[0]
+        self._context = context_row(table.static[-1], int(bars.timestamp[-1]), self.step_ms)
         self.atr = float(table.atr[-1]) if math.isfinite(table.atr[-1]) else None
 
     def _note(self, bar: Bar, atr: float) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -42,6 +44,19 @@ def calendar(timestamp_ms: NDArray[np.int64]) -> NDArray[np.float32]:
     day = (timestamp_ms % _DAY_MS) * (2 * np.pi / _DAY_MS)
     week = ((timestamp_ms + _MONDAY_SHIFT_MS) % _WEEK_MS) * (2 * np.pi / _WEEK_MS)
     return np.stack([np.sin(day), np.cos(day), np.sin(week), np.cos(week)], axis=-1).astype(np.float32)
+
+
+@lru_cache(maxsize=64)
+def _ahead(timestamp_ms: int, step_ms: int) -> NDArray[np.float32]:
+    """The calendar part of `context_row`: a hundred symbols ask for the same moment."""
+    future = calendar(timestamp_ms + np.asarray(HORIZONS, dtype=np.int64)[None] * step_ms).reshape(-1)
+    future.setflags(write=False)
+    return future
+
+
+def context_row(static: NDArray[np.float32], timestamp_ms: int, step_ms: int) -> NDArray[np.float32]:
+    """float32 [CONTEXT_SIZE]: `context_rows` of one bar with static numbers float32 [STATIC_SIZE]."""
+    return np.concatenate([static, _ahead(timestamp_ms, step_ms)])
 
 
 def context_rows(

@@ -56,7 +56,7 @@ def look_inside(agent: Agent, inputs: ModelInputs) -> Inside | None:
     from quantum_trader.agents.tft.precision import torch_threads
 
     attention, steps, static = [], [], []
-    with torch.inference_mode(), torch_threads(agent.num_threads):
+    with torch.inference_mode(), torch_threads(1):
         for start in range(0, len(inputs), _CHUNK):
             rows = slice(start, start + _CHUNK)
             output = agent.model(

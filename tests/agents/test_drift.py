@@ -27,7 +27,7 @@ def watch(rows: Floats32, symbol: str = "A") -> DriftWatch:
     assert reference is not None
     seen = DriftWatch(reference)
     for row in rows:
-        seen.see(symbol, row)
+        seen.see({symbol: row})
     return seen
 
 
@@ -121,7 +121,7 @@ def test_a_symbol_begun_from_rows_is_one_that_saw_them() -> None:
     at_once.begin("A", rows)
     assert at_once.worst(["A"]) == {}  # one of the last rows is no number
     for row in table(10, 30):
-        at_once.see("A", row)
+        at_once.see({"A": row})
     one_by_one = watch(np.concatenate([rows, table(10, 30)]))
     assert at_once.worst(["A"]) == one_by_one.worst(["A"]) != {}
 

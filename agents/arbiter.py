@@ -99,7 +99,7 @@ class Arbiter(Panel):
         self.clock = clock if clock is not None else SteadyClock()
         self.drift_watch = DriftWatch(drift) if drift is not None else None
         self._decided: Counter[str] = Counter()
-        self._counting = Lock()
+        self._counting, self._admitting = Lock(), Lock()
 
     def add_to_history(self, symbol: str, bars: Past) -> int:
         """Append bars without deciding; see `LiveHistories.extend`.
@@ -238,7 +238,13 @@ class Arbiter(Panel):
             for symbol, found in checked.items()
             if isinstance(found, Bar) and symbol not in self.histories
         ]
-        room = max(self.live.max_symbols - len(self.histories), 0)
+        if not new:
+            return dict(checked)
+        with self._admitting:  # or callers with new symbols each would count the same room
+            new = [symbol for symbol in new if symbol not in self.histories]
+            room = max(self.live.max_symbols - len(self.histories), 0)
+            for symbol in new[:room]:
+                self.histories[symbol]
         return {**checked, **dict.fromkeys(new[room:], TOO_MANY)}
 
     def _added(

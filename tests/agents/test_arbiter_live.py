@@ -744,3 +744,24 @@ def test_bars_of_another_length_are_warned_of(every: float, warned: bool) -> Non
         decision = one.decide("A", replace(bar(step), timestamp=int(hour * HOUR)))
     assert decision.source == "tft" or not warned
     assert any("s are expected" in warning for warning in decision.warnings) is warned
+
+
+def test_threads_with_new_symbols_share_the_room_there_is() -> None:
+    """However many callers bring new symbols at once, no more than the limit get a history."""
+    one = judge(Reader(), live=LiveConfig(max_symbols=50))
+    gate = threading.Barrier(8)
+    refused: list[int] = []
+
+    def send(number: int) -> None:
+        names = [f"{number}-{each}" for each in range(100)]
+        gate.wait()
+        decisions = one.decide_batch(dict.fromkeys(names, bar(0)))
+        refused.append(sum(each.reason == "too many symbols" for each in decisions.values()))
+
+    threads = [threading.Thread(target=send, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(one.histories) == 50
+    assert sum(refused) == 750

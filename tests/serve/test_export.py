@@ -32,6 +32,7 @@ def test_a_run_without_a_tft_says_so(tmp_path: Path) -> None:
         load_network(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_export_writes_the_file_and_says_how_it_compares(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

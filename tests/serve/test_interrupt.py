@@ -14,6 +14,7 @@ from quantum_trader.serve.cli import main
 from ..conftest import QUICK
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_resumable_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Interrupted after its second TFT epoch, a run ends with code 130 and no half-written file; started
     again it goes on from that epoch and finishes."""

@@ -112,12 +112,16 @@ class Arbiter(Panel):
             DataError: a bar is incomplete or contradicts itself; those before it are kept.
         """
         history = self.histories[symbol]
-        newest_ms = self.clock() + self.live.open_tolerance_ms - self.histories.step_ms
+        newest_ms = self.newest_closed_ms()
         with history.lock:
             try:
                 return self.histories.extend(symbol, bars, newest_ms=newest_ms)
             finally:
                 self._watch(history)
+
+    def newest_closed_ms(self) -> int:
+        """Open of the newest bar that may have closed by the clock, milliseconds since the epoch."""
+        return self.clock() + self.live.open_tolerance_ms - self.histories.step_ms
 
     def warmup(self, bars: Mapping[str, Past]) -> dict[str, int]:
         """`add_to_history` for several symbols.
@@ -286,7 +290,7 @@ class Arbiter(Panel):
             windows=self.scaler.transform(np.stack([_known(moments[name].window) for name in symbols])),
             context=np.stack([_known(moments[name].context) for name in symbols]),
         )
-        decisions = self.decide_inputs(inputs, budget_ms=self.settings.latency_budget_ms, guarded=True)
+        decisions = self.decide_inputs(inputs, guarded=True)
         confidence = decisions.signals.directional_confidence
         return {
             name: self._decision(name, moments[name], decisions, row, float(confidence[row]))

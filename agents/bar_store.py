@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +13,8 @@ from quantum_trader.envs.live_bar import LARGEST_FUNDING, LARGEST_PRICE, LARGEST
 Floats = NDArray[np.float64]
 
 COLUMNS = ("timestamp", "open", "high", "low", "close", "volume", "funding_rate")
+row_of = attrgetter(*COLUMNS)
+"""A `Bar`'s numbers in the order of `COLUMNS`."""
 _FIRST_ROOM = 64
 
 
@@ -43,15 +47,7 @@ class BarStore:
             grown = np.empty((2 * max(self._count, _FIRST_ROOM // 2), len(COLUMNS)))
             grown[: self._count] = self._room
             self._room = grown
-        self._room[self._count] = (
-            bar.timestamp,
-            bar.open,
-            bar.high,
-            bar.low,
-            bar.close,
-            bar.volume,
-            bar.funding_rate,
-        )
+        self._room[self._count] = row_of(bar)
         self._count += 1
 
     def keep_last(self, count: int) -> None:

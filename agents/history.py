@@ -19,7 +19,7 @@ from quantum_trader.envs.bars import Bar, Bars
 from quantum_trader.envs.context import CONTEXT_SIZE, context_row
 from quantum_trader.envs.contract import FuturesContract
 from quantum_trader.envs.errors import DataError
-from quantum_trader.envs.features import FEATURE_NAMES
+from quantum_trader.envs.features import FEATURE_NAMES, compute_table
 from quantum_trader.envs.live_bar import as_bar
 from quantum_trader.envs.presets import guess_preset
 from quantum_trader.envs.scaler import FeatureScaler
@@ -175,12 +175,11 @@ class SymbolHistory:
         with self.lock:
             self._store = BarStore.of(bars)
             self._open(bars, filled)
-            self._note(bars.bar(-1), self.atr if self.atr is not None else math.nan)
 
     def features(self) -> NDArray[np.float32]:
         """float32 [T, 14]: raw features of the kept bars, NaN in warm-up."""
         with self.lock:
-            return FeatureStream.from_bars(self.contract, self.bars)[1].features
+            return compute_table(self.bars, self.contract).features
 
     def window(self) -> NDArray[np.float32]:
         """float32 [WINDOW, 14], raw features, oldest first; a copy."""
@@ -197,7 +196,7 @@ class SymbolHistory:
         self._window[WINDOW - len(newest) :] = newest
         self._filled = filled
         self._context = context_row(table.static[-1], int(bars.timestamp[-1]), self.step_ms)
-        self.atr = float(table.atr[-1]) if math.isfinite(table.atr[-1]) else None
+        self._note(bars.bar(-1), float(table.atr[-1]))
 
     def _note(self, bar: Bar, atr: float) -> None:
         self.last_timestamp, self.close = bar.timestamp, bar.close
@@ -304,7 +303,7 @@ class LiveHistories:
         if isinstance(bars, Bars) and self._opens_at_once(symbol, bars):
             self[symbol].begin(bars)
         else:
-            for value in _each(bars):
+            for value in each_bar(bars):
                 bar = as_bar(value, symbol=symbol)
                 if isinstance(bars, Bars) or bar.timestamp <= newest_ms:
                     self[symbol].add(bar)
@@ -324,7 +323,12 @@ class LiveHistories:
         return not fault_in(table_of(bars))
 
 
-def _each(bars: BarLike | Iterable[BarLike] | pd.DataFrame | Bars) -> Iterable[BarLike]:
+def each_bar(bars: BarLike | Iterable[BarLike] | pd.DataFrame | Bars) -> Iterable[BarLike]:
+    """The bars one by one, unchecked; a frame has its times in a column timestamp or date or in its index.
+
+    Raises:
+        DataError: a frame without times.
+    """
     if isinstance(bars, (Bar, Mapping, pd.Series)):
         return [bars]
     if isinstance(bars, Bars):

@@ -119,20 +119,18 @@ class Panel:
         }
         return present[name]
 
-    def decide_inputs(
-        self, inputs: ModelInputs, *, budget_ms: float = 0.0, guarded: bool = False
-    ) -> Decisions:
+    def decide_inputs(self, inputs: ModelInputs, *, guarded: bool = False) -> Decisions:
         """Decide for a batch of observations: what backtests and live calls share.
 
         A row's answer does not depend on the rows beside it, to the bit.
 
         Args:
             inputs: `B` observations.
-            budget_ms: milliseconds the TFT and PPO have before XGBoost answers; 0 waits for ever.
-            guarded: leave members that keep failing to rest, and share passes with other callers. Live calls
-                do; a backtest must not depend on the clock.
+            guarded: let XGBoost answer where the TFT and PPO take longer than `settings.latency_budget_ms`,
+                leave members that keep failing to rest, and share passes with other callers. Live calls do; a
+                backtest must not depend on the clock.
         """
-        asked = self._ask_primary(inputs, budget_ms, guarded)
+        asked = self._ask_primary(inputs, guarded)
         opinions = list(asked.opinions)
         votes = dict(asked.votes)
         waiting = ~np.logical_or.reduce([opinion.answered for opinion in opinions])
@@ -165,21 +163,22 @@ class Panel:
             if breaker.state == "open"
         )
 
-    def _ask_primary(self, inputs: ModelInputs, budget_ms: float, guarded: bool) -> Primary:
+    def _ask_primary(self, inputs: ModelInputs, guarded: bool) -> Primary:
         """The TFT and PPO, within their time; whatever goes wrong becomes an opinion that answers nothing."""
         if self.tft is None:
             return _no_primary(inputs, self.settings, "TFT not available")
         if guarded and not self.breakers["tft"].allows():
             return _no_primary(inputs, self.settings, f"TFT {RESTING}")
         try:
-            return self._in_time(inputs, budget_ms) if guarded else self._consult(inputs, guarded=False)
+            return self._in_time(inputs) if guarded else self._consult(inputs, guarded=False)
         except Exception as error:
             # A bot must get an answer whatever a model does; the fault is logged and named in the reason.
             _log.exception("the TFT failed; the fallback decides")
             return _no_primary(inputs, self.settings, f"TFT failed ({type(error).__name__})")
 
-    def _in_time(self, inputs: ModelInputs, budget_ms: float) -> Primary:
+    def _in_time(self, inputs: ModelInputs) -> Primary:
         """A pass shared with whoever waits for one too, unless it takes too long."""
+        budget_ms = self.settings.latency_budget_ms
         future = self._batcher.submit(inputs)
         try:
             return future.result(timeout=budget_ms / 1000 if budget_ms > 0 else None)

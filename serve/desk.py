@@ -11,6 +11,7 @@ from threading import Lock
 import pandas as pd
 
 from quantum_trader.agents.arbiter import Arbiter
+from quantum_trader.agents.clock import system_ms
 from quantum_trader.agents.decision import Decision
 from quantum_trader.agents.history import SPARE_BARS, BarLike
 from quantum_trader.envs.bars import Bar, Bars
@@ -42,11 +43,6 @@ def bars_in_history(seen: int, kept: int) -> int:
     return seen - max(seen - kept, 0) // SPARE_BARS * SPARE_BARS
 
 
-def now_ms() -> int:
-    """Milliseconds since the epoch, UTC."""
-    return time.time_ns() // 1_000_000
-
-
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     """A decision, and whether it is in the journal."""
@@ -76,7 +72,7 @@ class Desk:
         arbiter: Arbiter,
         journal: Journal | None = None,
         *,
-        clock: Callable[[], int] = now_ms,
+        clock: Callable[[], int] = system_ms,
         config: DeskConfig = _USUAL,
     ) -> None:
         self.journal = journal
@@ -131,7 +127,7 @@ class Desk:
         }
         with self._in_use.shared():
             lengths = self._arbiter.warmup(given)
-            newest_ms = self._newest_closed_ms()
+            newest_ms = self._arbiter.newest_closed_ms()
         if self.journal is not None:
             past = {
                 symbol: [bar for bar in sound_bars(several, symbol) if bar.timestamp <= newest_ms]
@@ -161,16 +157,16 @@ class Desk:
             return {}
         reader, lengths = self.journal.reader, dict[str, int]()
         with self._in_use.shared():
-            histories, kept = self._arbiter.histories, self._arbiter.live.kept_bars
+            arbiter = self._arbiter
             for symbol in reader.symbols():
                 if symbols is not None and symbol not in symbols:
                     continue
-                bars = reader.bars(symbol, last=bars_in_history(reader.bar_count(symbol), kept))
+                count = bars_in_history(reader.bar_count(symbol), arbiter.live.kept_bars)
+                bars = reader.bars(symbol, last=count)
                 if bars:
-                    # Not `Arbiter.warmup`: these bars have closed, even if the clock was set back since.
-                    with histories[symbol].lock:
-                        lengths[symbol] = histories.extend(symbol, as_series(symbol, bars, histories.step_ms))
-            self._arbiter.adopt(self._arbiter)  # drift is watched on what is in the histories now
+                    # As `Bars`, which are closed even if the clock was set back since.
+                    past = as_series(symbol, bars, arbiter.histories.step_ms)
+                    lengths[symbol] = arbiter.add_to_history(symbol, past)
         return lengths
 
     def swap(self, arbiter: Arbiter) -> None:
@@ -207,11 +203,6 @@ class Desk:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _newest_closed_ms(self) -> int:
-        """Open of the newest bar that may have closed, as the Arbiter sees it: others it leaves out."""
-        arbiter = self._arbiter
-        return arbiter.clock() + arbiter.live.open_tolerance_ms - arbiter.histories.step_ms
 
     def _prepared(self, arbiter: Arbiter) -> Arbiter:
         """XGBoost is asked for its vote always: the journal compares it with what was decided."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
 
 from quantum_trader.agents.decision import Decision
-from quantum_trader.agents.history import BarLike
+from quantum_trader.agents.history import BarLike, each_bar
 from quantum_trader.envs.bars import Bar, Bars
 from quantum_trader.envs.live_bar import as_bar
 from quantum_trader.serve.entries import is_closed_bar
@@ -39,12 +39,4 @@ def sound_bars(past: Bars | pd.DataFrame | BarLike | Iterable[BarLike], symbol: 
     Raises:
         DataError: a bar is incomplete or contradicts itself.
     """
-    if isinstance(past, Bars):
-        return [past.bar(row) for row in range(len(past))]
-    if isinstance(past, (Bar, Mapping, pd.Series)):
-        return [as_bar(past, symbol=symbol)]
-    if isinstance(past, pd.DataFrame):
-        named = past if "timestamp" in past else past.rename_axis("timestamp").reset_index()
-        rows: list[BarLike] = named.to_dict("records")  # type: ignore[assignment]
-        return [as_bar(row, symbol=symbol) for row in rows]
-    return [as_bar(bar, symbol=symbol) for bar in past]
+    return [as_bar(bar, symbol=symbol) for bar in each_bar(past)]

@@ -73,14 +73,14 @@ class Monitor:
     def _look(self, reader: JournalReader) -> bool:
         """Print one report; returns whether an alert stands that is to fail."""
         import json
-        import time
 
+        from quantum_trader.agents.clock import system_ms
         from quantum_trader.evaluate.records import to_json
         from quantum_trader.serve.commands.output import say
         from quantum_trader.serve.monitor.report import monitor
         from quantum_trader.serve.monitor.text import report_text
 
-        now = time.time_ns() // 1_000_000
+        now = system_ms()
         report = monitor(
             reader,
             self.limits,

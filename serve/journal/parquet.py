@@ -23,17 +23,6 @@ ROWS = 5_000
 _MOMENT = pa.timestamp("ms", tz="UTC")
 _NUMBERS = pa.list_(pa.float32())
 _THREE = ("hold", "buy", "sell")
-_AS_THEY_ARE = (
-    *("confidence", "source", "reason", "refused", "model_hash", "latency_ms", "close", "atr"),
-    *("warming_up", "horizon_bars", "barrier_atr"),
-)
-
-
-def _trade_type(column: str) -> pa.DataType:
-    if column.endswith("_ms"):
-        return _MOMENT
-    return pa.string() if column.endswith("_reason") else pa.float64()
-
 
 _DECISIONS = pa.schema(
     [

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from quantum_trader.agents.bar_store import COLUMNS, bars_of, row_of
 from quantum_trader.envs.bars import Bar, Bars
-
-_COLUMNS = ("open", "high", "low", "close", "volume", "funding_rate")
 
 
 def as_series(symbol: str, bars: Sequence[Bar], step_ms: int) -> Bars:
@@ -19,7 +18,5 @@ def as_series(symbol: str, bars: Sequence[Bar], step_ms: int) -> Bars:
         bars: sound ones, in the order of time.
         step_ms: length of a bar.
     """
-    columns = {name: np.array([getattr(bar, name) for bar in bars], dtype=np.float64) for name in _COLUMNS}
-    marks = {f"mark_{name}": columns[name] for name in ("open", "high", "low", "close")}
-    moments = np.array([bar.timestamp for bar in bars], dtype=np.int64)
-    return Bars(symbol=symbol, step_ms=step_ms, timestamp=moments, **columns, **marks)
+    table = np.array([row_of(bar) for bar in bars], dtype=np.float64).reshape(-1, len(COLUMNS))
+    return bars_of(table, symbol, step_ms)

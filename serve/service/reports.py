@@ -8,6 +8,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
+from quantum_trader.agents.clock import system_ms
 from quantum_trader.serve.journal.journal import Journal
 from quantum_trader.serve.monitor.config import MonitorConfig
 from quantum_trader.serve.monitor.records import Alert, MonitorReport
@@ -61,7 +62,7 @@ class Reports:
         with kept.lock:
             age = time.monotonic() - kept.made_s
             if kept.report is None or age > (self._cache_s if fresh_s is None else fresh_s):
-                now_ms = time.time_ns() // 1_000_000
+                now_ms = system_ms()
                 since_ms = None if hours is None else now_ms - int(hours * HOUR_MS)
                 fault = journal.state().fault
                 kept.report = monitor(journal.reader, config, now_ms=now_ms, since_ms=since_ms, fault=fault)

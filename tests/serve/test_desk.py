@@ -260,6 +260,17 @@ def test_a_warm_up_may_end_with_the_open_bar(tmp_path: Path) -> None:
         assert [known.close for known in desk.journal.reader.bars("A", last=1)] == [bar(60).close]
 
 
+def test_a_warm_up_may_be_a_frame_with_a_date_column(tmp_path: Path) -> None:
+    """As some bots keep their candles: the dates are the bars' times, not the numbers of the rows."""
+    with desk_in(tmp_path) as desk:
+        past = synthetic_bars(SyntheticConfig(bars=80))
+        frame = past.to_frame().rename(columns={"timestamp": "date"})
+        assert desk.warmup({"A": frame}) == {"A": 60}
+        assert desk.journal is not None
+        kept = desk.journal.reader.bars("A")
+        assert [bar.timestamp for bar in kept] == past.timestamp.tolist()
+
+
 def test_a_clock_that_is_behind_loses_no_bar_at_a_restart(tmp_path: Path) -> None:
     """What the journal has closed bars of has closed: a machine that starts with a wrong clock still goes on
     with all of them."""

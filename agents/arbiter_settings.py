@@ -44,7 +44,8 @@ class ArbiterSettings:
     horizon_bars: int = 6
     """Bars after which the labels end."""
     latency_budget_ms: float = 250.0
-    """Milliseconds the TFT and PPO have for one call before XGBoost answers; 0 waits for ever."""
+    """Milliseconds the TFT and PPO have for one call before XGBoost answers, which has at least a second
+    before the answer is HOLD; 0 waits for ever."""
     clipped_share_limit: float = 0.25
     """Share of a window's values at the scaler's clip bounds above which it is out of distribution."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import queue
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -57,6 +58,13 @@ class Batcher(Generic[Result]):
         self._held: Job[Result] | None = None
         self.passes = 0
         """Passes begun so far: the number of the one under way."""
+        self._begun: float | None = None
+
+    @property
+    def lasting_s(self) -> float:
+        """Seconds since the pass under way began; 0 where there is none."""
+        begun = self._begun
+        return 0.0 if begun is None else time.monotonic() - begun
 
     def submit(self, inputs: ModelInputs) -> Future[Result]:
         """Answer `inputs` as soon as the pass under way is over; a cancelled future is not begun."""
@@ -96,6 +104,7 @@ class Batcher(Generic[Result]):
             jobs = [job for job in self._waiting_with(first) if job.future.set_running_or_notify_cancel()]
             if jobs:
                 self._serve(jobs)
+                self._begun = None
 
     def _waiting_with(self, first: Job[Result]) -> list[Job[Result]]:
         """`first` and what waits behind it, as far as it fits into one pass."""
@@ -114,6 +123,7 @@ class Batcher(Generic[Result]):
 
     def _serve(self, jobs: list[Job[Result]]) -> None:
         self.passes += 1
+        self._begun = time.monotonic()
         try:
             result = self._answer(_joined([job.inputs for job in jobs]))
             results = [result] if len(jobs) == 1 else self._parts(result, jobs)

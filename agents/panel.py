@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Callable
-from concurrent.futures import TimeoutError as FutureTimeout
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quantum_trader.agents.arbiter_settings import ArbiterSettings, GateSettings
-from quantum_trader.agents.batcher import Batcher
 from quantum_trader.agents.breaker import CircuitBreaker
 from quantum_trader.agents.decision import Decisions
 from quantum_trader.agents.live_config import LiveConfig
 from quantum_trader.agents.opinion import Opinion, settle, silent
 from quantum_trader.agents.pool import log_opinion_pool, pooled
 from quantum_trader.agents.signals import Agent, ModelInputs, Signals
+from quantum_trader.agents.timed_member import RESTING, Question, TimedMember
 from quantum_trader.envs.scaler import FeatureScaler
 
 if TYPE_CHECKING:
@@ -31,7 +29,8 @@ if TYPE_CHECKING:
 Floats32 = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-RESTING = "resting after failures"
+LAST_RESORT_MS = 1_000.0
+"""Least budget of XGBoost where there is one: a HOLD for want of an answer is worse than a late answer."""
 TITLES = {"tft": "TFT", "ppo": "PPO", "xgboost": "XGBoost"}
 """What reasons call the members."""
 
@@ -39,26 +38,21 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Primary:
-    """What the TFT and the other members of the pool have to say of `B` rows.
+class NetworkVotes:
+    """What one encoder pass has to say of `B` rows.
 
     Attributes:
-        opinions: in order of preference.
-        votes: float32 [B, 3] by member.
-        explanation: the TFT's own signals.
+        tft: its calibrated signals.
+        policy: float32 [B, 3], PPO's probabilities; None where it is missing, rests or fails.
     """
 
-    opinions: tuple[Opinion, ...]
-    votes: dict[str, Floats32]
-    explanation: Signals
+    tft: Signals
+    policy: Floats32 | None
 
-    def part(self, rows: slice) -> Primary:
+    def part(self, rows: slice) -> NetworkVotes:
         """The same of `rows` alone."""
-        return Primary(
-            opinions=tuple(opinion.part(rows) for opinion in self.opinions),
-            votes={name: vote[rows] for name, vote in self.votes.items()},
-            explanation=self.explanation.part(rows),
-        )
+        policy = None if self.policy is None else self.policy[rows]
+        return NetworkVotes(tft=self.tft.part(rows), policy=policy)
 
 
 class Panel:
@@ -100,7 +94,32 @@ class Panel:
             for name in TITLES
         }
         self._asking, self._asking_trees = threading.Lock(), threading.Lock()
-        self._batcher: Batcher[Primary] = Batcher(self._consult_guarded, Primary.part)
+        self.networks = TimedMember(
+            TITLES["tft"],
+            self._ask_networks,
+            NetworkVotes.part,
+            self.breakers["tft"],
+            budget_ms=lambda: self.settings.latency_budget_ms,
+            fault=_all_nan,
+        )
+        self.trees = TimedMember(
+            TITLES["xgboost"],
+            self._ask_trees,
+            lambda vote, rows: vote[rows],
+            self.breakers["xgboost"],
+            budget_ms=lambda: last_resort_ms(self.settings),
+        )
+
+    def __reduce__(self) -> NoReturn:
+        """Threads and locks do not travel.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(
+            f"{type(self).__name__} can be neither pickled nor copied: load it from its run where it is "
+            "needed (load_arbiter), and take histories along by snapshot() and restore()."
+        )
 
     @property
     def usual_gate(self) -> GateSettings:
@@ -126,26 +145,34 @@ class Panel:
 
         Args:
             inputs: `B` observations.
-            guarded: let XGBoost answer where the TFT and PPO take longer than `settings.latency_budget_ms`,
-                leave members that keep failing to rest, and share passes with other callers. Live calls do; a
-                backtest must not depend on the clock.
+            guarded: wait no longer than `settings.latency_budget_ms` for the TFT and PPO and `last_resort_ms`
+                for XGBoost, leave members that keep failing to rest, and share passes with other callers.
+                Live calls do; a backtest must not depend on the clock.
         """
-        asked = self._ask_primary(inputs, guarded)
-        opinions = list(asked.opinions)
-        votes = dict(asked.votes)
+        # Begun first, so that the trees work beside the networks.
+        wanted = "xgboost" in self.settings.pool or "xgboost" in self.always_ask
+        trees = self._question_to_trees(inputs, guarded) if wanted else None
+        found, failure = self._question_to_networks(inputs, guarded).answer()
+        votes = {} if found is None else _by_member(found)
+        if trees is not None and (vote := trees.answer()[0]) is not None:
+            votes["xgboost"] = vote
+        if found is None:
+            explanation = Signals(probabilities=silent(len(inputs)))
+            opinions = [self._tft_alone(explanation.probabilities, (failure,) * len(inputs))]
+        else:
+            explanation = found.tft
+            opinions = self._opinions(inputs, votes)
         waiting = ~np.logical_or.reduce([opinion.answered for opinion in opinions])
         if waiting.any():
-            opinion, vote = self._ask_fallback(inputs, guarded)
-            opinions.append(opinion)
+            vote, failure = (trees or self._question_to_trees(inputs, guarded)).answer()
+            vote = silent(len(inputs)) if vote is None else vote
+            opinions.append(self._fallback_alone(vote, failure or "XGBoost answered NaN"))
             # A symbol's votes must not depend on the symbols beside it: only those who needed it get one.
             votes.setdefault("xgboost", np.where(waiting[:, None], vote, np.float32(np.nan)))
-        if "xgboost" in self.always_ask and "xgboost" not in asked.votes:
-            trees = self._ask_trees(inputs, guarded)
-            votes |= {} if trees is None else {"xgboost": trees}
         settled = settle(opinions, len(inputs))
         return Decisions(
             actions=settled.actions,
-            signals=replace(asked.explanation, probabilities=settled.probabilities),
+            signals=replace(explanation, probabilities=settled.probabilities),
             source=settled.source,
             reason=settled.reason,
             votes=votes,
@@ -163,133 +190,70 @@ class Panel:
             if breaker.state == "open"
         )
 
-    def _ask_primary(self, inputs: ModelInputs, guarded: bool) -> Primary:
-        """The TFT and PPO, within their time; whatever goes wrong becomes an opinion that answers nothing."""
+    def _question_to_networks(self, inputs: ModelInputs, guarded: bool) -> Question[NetworkVotes]:
         if self.tft is None:
-            return _no_primary(inputs, self.settings, "TFT not available")
-        if guarded and not self.breakers["tft"].allows():
-            return _no_primary(inputs, self.settings, f"TFT {RESTING}")
-        try:
-            return self._in_time(inputs) if guarded else self._consult(inputs, guarded=False)
-        except Exception as error:
-            # A bot must get an answer whatever a model does; the fault is logged and named in the reason.
-            _log.exception("the TFT failed; the fallback decides")
-            return _no_primary(inputs, self.settings, f"TFT failed ({type(error).__name__})")
+            return Question(lambda: (None, "TFT not available"))
+        return self.networks.ask(inputs, guarded=guarded)
 
-    def _in_time(self, inputs: ModelInputs) -> Primary:
-        """A pass shared with whoever waits for one too, unless it takes too long."""
-        budget_ms = self.settings.latency_budget_ms
-        future = self._batcher.submit(inputs)
-        try:
-            return future.result(timeout=budget_ms / 1000 if budget_ms > 0 else None)
-        except FutureTimeout:
-            if future.done():  # just in time, or the model's own TimeoutError
-                return future.result()
-        future.cancel()
-        failure = f"TFT took longer than {budget_ms:g} ms"
-        self.breakers["tft"].failed(failure, occasion=self._batcher.passes)
-        return _no_primary(inputs, self.settings, failure)
+    def _question_to_trees(self, inputs: ModelInputs, guarded: bool) -> Question[Floats32]:
+        if self.fallback is None:
+            return Question(lambda: (None, "XGBoost not available"))
+        return self.trees.ask(inputs, guarded=guarded)
 
-    def _consult_guarded(self, inputs: ModelInputs) -> Primary:
-        """`_consult`, and what the breaker makes of it: a late answer is not a success."""
-        breaker, started = self.breakers["tft"], time.monotonic()
-        try:
-            found = self._consult(inputs, guarded=True)
-        except Exception as error:
-            breaker.failed(f"TFT failed ({type(error).__name__})")
-            raise
-        budget_s = self.settings.latency_budget_ms / 1000
-        vote = found.votes["tft"]
-        if len(vote) and not np.isfinite(vote).all(axis=1).any():
-            breaker.failed("TFT answered NaN")
-        elif budget_s <= 0 or time.monotonic() - started <= budget_s:
-            breaker.succeeded()
-        return found
-
-    def _consult(self, inputs: ModelInputs, *, guarded: bool) -> Primary:
-        """One encoder pass for both; rows out of distribution are not theirs to judge."""
+    def _ask_networks(self, inputs: ModelInputs, guarded: bool) -> NetworkVotes:
+        """One encoder pass for TFT and PPO; one caller at a time, because a pass takes every core."""
         with self._asking:
             assert self.tft is not None
             encoded = self.tft.encode(inputs)
             signals = self.tft.answer(encoded)
             signals = replace(signals, probabilities=_sane(signals.probabilities, len(inputs)))
-            policy = self._ask_policy(inputs, encoded, self.tft, guarded)
-        strange = self._out_of_distribution(inputs)
-        settings = self.settings
-        alone = Opinion(
-            source="tft",
-            probabilities=log_opinion_pool((signals.probabilities,), (1.0,), settings.tft_alone.bias),
-            gate=settings.tft_alone,
-            failures=_why_not(signals.probabilities, strange),
-        ).without(strange)
-        found = {
-            "tft": signals.probabilities,
-            "ppo": policy,
-            "xgboost": self._ask_trees(inputs, guarded) if "xgboost" in settings.pool else None,
-        }
-        votes = {name: vote for name, vote in found.items() if vote is not None}
-        if any(name not in votes for name in settings.pool):
-            return Primary(opinions=(alone,), votes=votes, explanation=signals)
-        together = Opinion(
-            source="+".join(settings.pool), probabilities=pooled(votes, settings), gate=settings.primary
-        ).without(strange)
-        return Primary(opinions=(together, alone), votes=votes, explanation=signals)
-
-    def _ask_trees(self, inputs: ModelInputs, guarded: bool) -> Floats32 | None:
-        """XGBoost as a member of the pool; None where it is missing, rests or fails."""
-        return self._vote("xgboost", self._trees if self.fallback is not None else None, inputs, guarded)[0]
+            return NetworkVotes(tft=signals, policy=self._ask_policy(inputs, encoded, self.tft, guarded))
 
     def _ask_policy(
         self, inputs: ModelInputs, encoded: Encoded, by: TFTAgent, guarded: bool
     ) -> Floats32 | None:
-        policy = self.ppo
-        if policy is None:
+        """PPO's vote, float32 [B, 3]; None where it is missing, rests or fails."""
+        breaker = self.breakers["ppo"]
+        if self.ppo is None or (guarded and not breaker.allows()):
             return None
-
-        def ask(rows: ModelInputs) -> Floats32:
-            return _sane(policy.vote(rows, encoded, by), len(rows))
-
-        return self._vote("ppo", ask, inputs, guarded)[0]
-
-    def _ask_fallback(self, inputs: ModelInputs, guarded: bool) -> tuple[Opinion, Floats32]:
-        """XGBoost's opinion through its own gate, and its vote, float32 [B, 3], NaN where it has none."""
-        ask = self._trees if self.fallback is not None else None
-        found, failure = self._vote("xgboost", ask, inputs, guarded)
-        vote = silent(len(inputs)) if found is None else found
-        opinion = Opinion(
-            source="xgboost",
-            probabilities=log_opinion_pool((vote,), (1.0,), self.settings.fallback.bias),
-            gate=self.settings.fallback,
-            failures=(failure or "XGBoost answered NaN",) * len(inputs),
-        )
-        return opinion, vote
-
-    def _vote(
-        self, name: str, ask: Callable[[ModelInputs], Floats32] | None, inputs: ModelInputs, guarded: bool
-    ) -> tuple[Floats32 | None, str]:
-        """A member's vote, float32 [B, 3], or None and why: it is missing, rests or fails."""
-        title, breaker = TITLES[name], self.breakers[name]
-        if ask is None:
-            return None, f"{title} not available"
-        if guarded and not breaker.allows():
-            return None, f"{title} {RESTING}"
         try:
-            vote = ask(inputs)
+            vote = _sane(self.ppo.vote(inputs, encoded, by), len(inputs))
         except Exception as error:
-            _log.exception("%s failed; the others decide without it", title)
-            failure = f"{title} failed ({type(error).__name__})"
+            _log.exception("PPO failed; the others decide")
             if guarded:
-                breaker.failed(failure)
-            return None, failure
+                breaker.failed(f"PPO failed ({type(error).__name__})")
+            return None
         if guarded:
             breaker.succeeded()
-        return vote, ""
+        return vote
 
-    def _trees(self, inputs: ModelInputs) -> Floats32:
+    def _ask_trees(self, inputs: ModelInputs, guarded: bool) -> Floats32:
         """XGBoost's vote; one caller at a time, because its first prediction configures the booster."""
-        assert self.fallback is not None
         with self._asking_trees:
+            assert self.fallback is not None
             return _sane(self.fallback.signals(inputs).probabilities, len(inputs))
+
+    def _opinions(self, inputs: ModelInputs, votes: Mapping[str, Floats32]) -> list[Opinion]:
+        """The pool's, where all its members voted, and the TFT's; neither judges rows out of distribution."""
+        strange = self._out_of_distribution(inputs)
+        alone = self._tft_alone(votes["tft"], _why_not(votes["tft"], strange)).without(strange)
+        settings = self.settings
+        if any(name not in votes for name in settings.pool):
+            return [alone]
+        together = Opinion(
+            source="+".join(settings.pool), probabilities=pooled(votes, settings), gate=settings.primary
+        )
+        return [together.without(strange), alone]
+
+    def _tft_alone(self, vote: Floats32, failures: tuple[str, ...]) -> Opinion:
+        gate = self.settings.tft_alone
+        biased = log_opinion_pool((vote,), (1.0,), gate.bias)
+        return Opinion(source="tft", probabilities=biased, gate=gate, failures=failures)
+
+    def _fallback_alone(self, vote: Floats32, failure: str) -> Opinion:
+        gate = self.settings.fallback
+        biased = log_opinion_pool((vote,), (1.0,), gate.bias)
+        return Opinion(source="xgboost", probabilities=biased, gate=gate, failures=(failure,) * len(vote))
 
     def _out_of_distribution(self, inputs: ModelInputs) -> Mask:
         """bool [B]: too many values of the window stand at the clip bounds the scaler learnt in training."""
@@ -319,12 +283,18 @@ def _why_not(probabilities: Floats32, strange: Mask) -> tuple[str, ...]:
     )
 
 
-def _no_primary(inputs: ModelInputs, settings: ArbiterSettings, failure: str) -> Primary:
-    nothing = silent(len(inputs))
-    opinion = Opinion(
-        source="tft",
-        probabilities=nothing,
-        gate=settings.tft_alone,
-        failures=(failure,) * len(inputs),
-    )
-    return Primary(opinions=(opinion,), votes={}, explanation=Signals(probabilities=nothing))
+def _by_member(found: NetworkVotes) -> dict[str, Floats32]:
+    votes = {"tft": found.tft.probabilities, "ppo": found.policy}
+    return {name: vote for name, vote in votes.items() if vote is not None}
+
+
+def _all_nan(found: NetworkVotes) -> str:
+    """A TFT that answers for no row at all fails; one row without an answer is that row's misfortune."""
+    vote = found.tft.probabilities
+    return "TFT answered NaN" if len(vote) and not np.isfinite(vote).all(axis=1).any() else ""
+
+
+def last_resort_ms(settings: ArbiterSettings) -> float:
+    """Milliseconds that XGBoost has for one call, 0 for no limit: behind it there is only HOLD."""
+    budget_ms = settings.latency_budget_ms
+    return max(budget_ms, LAST_RESORT_MS) if budget_ms > 0 else 0.0

@@ -15,7 +15,7 @@ from quantum_trader.evaluate.entrant import Entrant
 from quantum_trader.evaluate.folds import JudgedRows
 from quantum_trader.evaluate.records import Comparison, PairedTest
 from quantum_trader.evaluate.run_config import SEED_MARK
-from quantum_trader.evaluate.statistics.comparison import diebold_mariano, superior_predictive_ability
+from quantum_trader.evaluate.statistics.comparison import diebold_mariano, holm, superior_predictive_ability
 from quantum_trader.evaluate.statistics.overfitting import backtest_overfitting
 
 Floats = NDArray[np.float64]
@@ -64,6 +64,10 @@ def compare(
     first = [item for item in learners if SEED_MARK not in item[0].name]
     rivals = [item for item in field if item[0].role == "baseline"]
     pairs = [*combinations(first, 2), *((mine, other) for mine in first for other in rivals)]
+    p_values = [
+        _p_value(losses.get(left.name), losses.get(right.name), label_bars) for (left, _), (right, _) in pairs
+    ]
+    adjusted = holm([_NAN if p is None else p for p in p_values])
     return Comparison(
         spa_benchmark=benchmark,
         spa_p=_superior(reference, returns, config),
@@ -74,10 +78,11 @@ def compare(
                 left=left.name,
                 right=right.name,
                 log_loss_difference=_difference(losses.get(left.name), losses.get(right.name), config),
-                log_loss_p=_p_value(losses.get(left.name), losses.get(right.name), label_bars),
+                log_loss_p=p,
+                log_loss_p_adjusted=None if p is None else together,
                 return_difference=intervals.portfolio_excess(mine, other, yearly_bars, config),
             )
-            for (left, mine), (right, other) in pairs
+            for ((left, mine), (right, other)), p, together in zip(pairs, p_values, adjusted, strict=True)
         ),
     )
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import enum
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from quantum_trader.envs.config import to_plain
+import numpy as np
+
 from quantum_trader.envs.files import write_json
 from quantum_trader.evaluate.bootstrap import BootstrapConfig, Interval
 
@@ -268,6 +272,9 @@ class SharpeTest:
     """Configurations tried on these data, from the ledger."""
     expected_maximum: float
     """Yearly Sharpe ratio that the best of the trials would show by luck."""
+    years_needed: float = float("nan")
+    """Years of such bars after which the Sharpe ratio would be above zero with 95 % (minimum track record);
+    NaN: it is not above zero."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,6 +289,8 @@ class PairedTest:
     """Mean log-loss of `left` minus that of `right`, resampled in pairs; below zero, `left` is better."""
     log_loss_p: float | None
     """Two-sided p-value of the Diebold-Mariano test with HAC errors."""
+    log_loss_p_adjusted: float | None = None
+    """The same, adjusted for the number of pairs (Holm 1979): all pairs below a level hold together."""
     return_difference: Interval
     """Yearly mean log return of `left` minus that of `right`."""
 
@@ -423,21 +432,33 @@ class Trial:
     """Version of quantum-trader, with the commit where it is known."""
 
 
+def finite(value: float | None) -> float | None:
+    """The number, or None where there is none that JSON could carry."""
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
 def to_json(value: Any) -> Any:
-    """A record as plain JSON values; NaN and infinity, which JSON lacks, become null."""
-    return _without_nan(to_plain(value))
+    """A record as plain JSON values: dataclasses, mappings, tuples, arrays, enums by their names.
+
+    NaN and infinity, which JSON lacks, become null.
+    """
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, enum.Enum):  # before int, which `Action` is too
+        return value.name
+    if isinstance(value, float):
+        return finite(value)
+    if isinstance(value, (np.ndarray, np.generic)):
+        return to_json(value.tolist())
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key.name if isinstance(key, enum.Enum) else str(key): to_json(value[key]) for key in value}
+    if isinstance(value, (list, tuple)):
+        return [to_json(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 def write_metrics(path: Path, judgement: Judgement) -> None:
     """Write metrics.json, whole or not at all."""
     write_json(path, to_json(judgement))
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(item) for item in value]
-    return value

@@ -76,11 +76,12 @@ def sharpe_table(judgement: Judgement) -> str:
     tested = [agent for agent in judgement.agents if agent.sharpe_test is not None]
     if not tested:
         return ""
-    header = ("agent", "Sharpe", "probabilistic", "deflated", "expected maximum", "trials")
+    header = ("agent", "Sharpe", "probabilistic", "deflated", "expected maximum", "trials", "years needed")
     caption = (
         "Probabilistic: probability that the true Sharpe ratio is above zero, given how skewed and "
         "heavy-tailed the returns are. Deflated: the same above the best that as many trials without skill "
-        f"would show, which is the expected maximum; from {DEFLATED:.2f} on it counts as more than that luck."
+        f"would show, which is the expected maximum; from {DEFLATED:.2f} on it counts as more than luck. "
+        "Years needed: of such returns, before the probabilistic one reaches 0.95."
     )
     return with_seeds_folded(
         "Sharpe ratios.",
@@ -101,6 +102,7 @@ def _sharpe_row(agent: AgentJudgement, test: SharpeTest | None) -> Row:
             text.number(test.deflated, 3),
             text.number(test.expected_maximum),
             text.count(test.trials),
+            text.number(test.years_needed, 1),
         )
     )
 
@@ -109,12 +111,13 @@ def pair_tables(found: Comparison) -> str:
     """Agents two by two; the first twenty pairs are open, the others on demand."""
     if not found.pairs:
         return ""
-    header = ("first", "second", "log-loss, first − second", "p", "return a year, first − second")
+    header = ("first", "second", "log-loss, first − second", "p", "p of all", "return a year, first − second")
     caption = (
         "Log-loss: mean over the same rows, below zero where the first is better; p: Diebold-Mariano test "
-        "with errors that allow for overlapping labels. Return: mean log return a year on the same bars. "
-        "Small: intervals, resampled in pairs. One pair in twenty falls below "
-        f"p = {SIGNIFICANT:.2f} by luck alone."
+        f"with errors that allow for overlapping labels. One pair in twenty has p < {SIGNIFICANT:.2f} "
+        "by luck alone; p of all is adjusted for their number (Holm), so that even one such pair is that "
+        "unlikely. Return: mean log return a year on the same bars. Small: intervals, "
+        "resampled in pairs."
     )
     rows = [_pair_row(pair) for pair in found.pairs]
     shown = table("Pairs.", caption, header, rows[:_PAIRS])
@@ -134,7 +137,10 @@ def _pair_row(pair: PairedTest) -> Row:
                 text.number(loss.estimate, 4, signed=True),
                 text.bounds(loss, digits=4, signed=True, as_percent=False),
             ),
-            text.UNDEFINED if pair.log_loss_p is None else p_value(pair.log_loss_p),
+            *(
+                text.UNDEFINED if p is None else p_value(p)
+                for p in (pair.log_loss_p, pair.log_loss_p_adjusted)
+            ),
             (text.percent(returned.estimate, signed=True), text.bounds(returned, signed=True)),
         )
     )

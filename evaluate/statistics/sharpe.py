@@ -187,6 +187,7 @@ def sharpe_test(returns: Floats, *, trials: int, variance: float, yearly_bars: f
     deviations = deviations / np.sqrt(np.mean(deviations**2))
     skewness, kurtosis = float(np.mean(deviations**3)), float(np.mean(deviations**4))
     luck = expected_maximum_sharpe(trials, variance)
+    bars_needed = minimum_track_record(ratio, skewness=skewness, kurtosis=kurtosis)
     return SharpeTest(
         probabilistic=probabilistic_sharpe(ratio, len(returns), skewness=skewness, kurtosis=kurtosis),
         deflated=probabilistic_sharpe(
@@ -194,6 +195,7 @@ def sharpe_test(returns: Floats, *, trials: int, variance: float, yearly_bars: f
         ),
         trials=trials,
         expected_maximum=trading_metrics.annualised_ratio(luck, yearly_bars),
+        years_needed=bars_needed / yearly_bars if math.isfinite(bars_needed) else math.nan,
     )
 
 

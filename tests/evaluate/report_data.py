@@ -275,7 +275,9 @@ def regimes(agent_shift: float = 0.0) -> tuple[RegimeRow, ...]:
 
 
 def sharpe_test(deflated: float = 0.4, trials: int = 12) -> SharpeTest:
-    return SharpeTest(probabilistic=0.8, deflated=deflated, trials=trials, expected_maximum=1.6)
+    return SharpeTest(
+        probabilistic=0.8, deflated=deflated, trials=trials, expected_maximum=1.6, years_needed=2.345
+    )
 
 
 def comparison(*names: str, p: float = 0.4, overfitting: float = 0.45) -> Comparison:
@@ -291,6 +293,7 @@ def comparison(*names: str, p: float = 0.4, overfitting: float = 0.45) -> Compar
                 right=right,
                 log_loss_difference=around(-0.002, 0.003),
                 log_loss_p=0.21,
+                log_loss_p_adjusted=0.63,
                 return_difference=around(0.04, 0.2),
             )
             for index, left in enumerate(names)

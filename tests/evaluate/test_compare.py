@@ -113,3 +113,16 @@ def test_baselines_alone_have_nothing_to_say(bench: Bench) -> None:
     portfolio, _ = trade(idle(bench), bench.folds)
     rest = {"yearly_bars": bench.yearly_bars, "label_bars": bench.label_bars, "config": bench.bootstrap}
     assert compare([idle(bench)], [portfolio], bench.folds.rows, "idle", **rest) is None  # type: ignore[arg-type]
+
+
+def test_p_values_of_pairs_are_adjusted_for_their_number(bench: Bench) -> None:
+    """Holm: the smallest of three is tripled, none is below its own, and untested pairs do not count."""
+    field = [stating(bench, name, seed) for seed, name in enumerate("abc", start=1)]
+    pairs = compared(bench, [*field, idle(bench)]).pairs
+    tested = [pair for pair in pairs if pair.log_loss_p is not None]
+    assert len(tested) == 3
+    adjusted = {pair.log_loss_p: pair.log_loss_p_adjusted for pair in tested}
+    smallest = min(adjusted)
+    assert adjusted[smallest] == pytest.approx(min(3 * smallest, 1.0))
+    assert all(together is not None and together >= alone for alone, together in adjusted.items())
+    assert all(pair.log_loss_p_adjusted is None for pair in pairs if pair.log_loss_p is None)

@@ -105,8 +105,11 @@ def test_pairs_beyond_twenty_open_on_demand() -> None:
 def test_a_pair_without_probabilities_has_dashes() -> None:
     """A position agent has no log-loss to compare."""
     (pair,) = comparison("ppo", "hold").pairs
-    bare = replace(comparison(), pairs=(replace(pair, log_loss_difference=None, log_loss_p=None),))
-    assert "ppo hold – – +4.0 % −16.0 … +24.0" in plain(pair_tables(bare))
+    bare = replace(
+        comparison(),
+        pairs=(replace(pair, log_loss_difference=None, log_loss_p=None, log_loss_p_adjusted=None),),
+    )
+    assert "ppo hold – – – +4.0 % −16.0 … +24.0" in plain(pair_tables(bare))
 
 
 def test_p_values_are_never_zero() -> None:
@@ -117,9 +120,9 @@ def test_p_values_are_never_zero() -> None:
 
 
 def test_the_sharpe_table_has_all_parts() -> None:
-    """Probabilistic, deflated, the expected maximum and the number of trials."""
+    """Probabilistic, deflated, the expected maximum, the number of trials and the years needed."""
     text = plain(comparison_section(judgement(replace(agent("tft"), sharpe_test=sharpe_test(0.4, 1_200)))))
-    assert "tft −0.32 −1.3 … 0.7 0.800 0.400 1.60 1,200" in text
+    assert "tft −0.32 −1.3 … 0.7 0.800 0.400 1.60 1,200 2.3" in text
 
 
 def test_paths_are_summed_up() -> None:

@@ -188,3 +188,20 @@ def test_impossible_arguments_are_refused() -> None:
         expected_maximum_sharpe(3, -0.1)
     with pytest.raises(ConfigError, match="confidence"):
         minimum_track_record(0.1, skewness=0.0, kurtosis=3.0, confidence=0.5)
+
+
+def test_years_needed_are_those_after_which_the_ratio_is_sure() -> None:
+    """The same returns again and again are not sure one repetition before, and are after; a loss never is."""
+    noise = np.random.default_rng(5).normal(size=500)
+    returns = 0.01 * (noise - noise.mean()) / noise.std() + 0.0004
+    found = sharpe_test(returns, trials=1, variance=0.0, yearly_bars=250.0)
+    assert found is not None
+    copies = found.years_needed / 2.0
+    assert copies > 2.0
+    for times, sure in ((int(copies), False), (int(copies) + 1, True)):
+        again = sharpe_test(np.tile(returns, times), trials=1, variance=0.0, yearly_bars=250.0)
+        assert again is not None
+        assert (again.probabilistic >= 0.95) == sure
+    lost = sharpe_test(-returns, trials=1, variance=0.0, yearly_bars=250.0)
+    assert lost is not None
+    assert np.isnan(lost.years_needed)

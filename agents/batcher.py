@@ -63,8 +63,10 @@ class Batcher(Generic[Result]):
     @property
     def lasting_s(self) -> float:
         """Seconds since the pass under way began; 0 where there is none."""
-        begun = self._begun
-        return 0.0 if begun is None else time.monotonic() - begun
+        begun, thread = self._begun, self._thread
+        # A process forked in the middle of a pass has its beginning, and no thread that ends it.
+        running = begun is not None and thread is not None and thread.is_alive()
+        return time.monotonic() - begun if running and begun is not None else 0.0
 
     def submit(self, inputs: ModelInputs) -> Future[Result]:
         """Answer `inputs` as soon as the pass under way is over; a cancelled future is not begun."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -175,6 +178,44 @@ def test_an_answer_is_found_once() -> None:
     assert live.answer() == live.answer() == ([1.0], "")
     assert asked == [False, True]
     member.batcher.stop()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_asks_although_a_pass_was_under_way() -> None:
+    """The child has the parent's pass on its books and no thread for it: it begins its own at once."""
+    program = """
+import os, threading, time
+import numpy as np
+from quantum_trader.agents.breaker import CircuitBreaker
+from quantum_trader.agents.signals import ModelInputs
+from quantum_trader.agents.timed_member import TimedMember
+
+begun, go, parent = threading.Event(), threading.Event(), os.getpid()
+
+def answer(inputs, guarded):
+    if os.getpid() == parent:
+        begun.set()
+        go.wait(60)
+    return "answered"
+
+breaker = CircuitBreaker(failures=9, rest_s=1.0, longest_rest_s=1.0)
+member = TimedMember("M", answer, lambda found, rows: found, breaker, budget_ms=lambda: budget)
+inputs = ModelInputs(windows=np.zeros((1, 60, 14), np.float32), context=np.zeros((1, 14), np.float32))
+budget = 0.001
+first = member.ask(inputs, guarded=True)
+begun.wait(60)
+first.answer()
+time.sleep(0.01)
+child = os.fork()
+if child == 0:
+    budget = 60_000.0
+    before = member.batcher.lasting_s
+    os._exit(0 if (before, member.ask(inputs, guarded=True).answer()) == (0.0, ("answered", "")) else 1)
+go.set()
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.returncode) == ("0\n", 0), done.stderr
 
 
 def test_a_fault_that_raises_nothing_counts() -> None:

@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -157,7 +156,9 @@ class Arbiter(Panel):
         with self._counting:
             self._decided.update(answer.source for answer in answers.values())
         elapsed = (time.perf_counter() - started) * 1000
-        return {symbol: replace(answers[symbol], latency_ms=elapsed) for symbol in bars}
+        for answer in answers.values():  # nobody has seen them yet, and a hundred copies take their time
+            object.__setattr__(answer, "latency_ms", elapsed)
+        return {symbol: answers[symbol] for symbol in bars}
 
     def decide_frame(self, frame: pd.DataFrame, symbol: str = "", *, last: int | None = None) -> pd.DataFrame:
         """Decide at the close of every bar of a frame; see `quantum_trader.agents.frame.decide_frame`."""
@@ -204,24 +205,28 @@ class Arbiter(Panel):
         checked = self._within_limit(
             {symbol: self._checked(symbol, bar, now_ms) for symbol, bar in bars.items()}
         )
+        missing = self.left_out()
         moments = {
-            symbol: self._unseen(symbol, found) for symbol, found in checked.items() if isinstance(found, str)
+            symbol: self._unseen(symbol, found, missing)
+            for symbol, found in checked.items()
+            if isinstance(found, str)
         }
         # In one order for all callers, or two batches could wait for each other for ever.
-        accepted = sorted(symbol for symbol, found in checked.items() if isinstance(found, Bar))
+        sound = dict(sorted((symbol, found) for symbol, found in checked.items() if isinstance(found, Bar)))
         with ExitStack() as locks:
-            histories = {symbol: self.histories[symbol] for symbol in accepted}
+            histories = {symbol: self.histories[symbol] for symbol in sound}
             for history in histories.values():
                 locks.enter_context(history.lock)
-            newest: dict[str, Floats32] = {}
-            for symbol, history in histories.items():
-                moments[symbol] = self._added(history, checked[symbol], now_ms, newest)
-            drifting = self._drifting(newest)
-        missing = self.left_out()
-        for symbol, moment in moments.items():
-            warnings = (*missing, *moment.warnings, *drifting.get(symbol, ()))
-            if warnings:
-                moments[symbol] = replace(moment, warnings=warnings)
+            arrivals = {symbol: histories[symbol].add(bar) for symbol, bar in sound.items()}
+            drifting = self._drifting(
+                {symbol: histories[symbol].newest for symbol in sound if arrivals[symbol].accepted}
+            )
+            for symbol, bar in sound.items():
+                if arrivals[symbol].accepted:
+                    drift = drifting.get(symbol, ())
+                    moments[symbol] = self._added(histories[symbol], bar, now_ms, missing, drift)
+                else:
+                    moments[symbol] = moment_of(histories[symbol], arrivals[symbol].reason, missing)
         return {symbol: moments[symbol] for symbol in bars}
 
     def _checked(self, symbol: str, value: BarLike, now_ms: int) -> Bar | str:
@@ -252,24 +257,20 @@ class Arbiter(Panel):
         return {**checked, **dict.fromkeys(new[room:], TOO_MANY)}
 
     def _added(
-        self, history: SymbolHistory, bar: Bar | str, now_ms: int, newest: dict[str, Floats32]
+        self, history: SymbolHistory, bar: Bar, now_ms: int, missing: tuple[str, ...], drift: tuple[str, ...]
     ) -> Moment:
-        """What became of a bar; `newest` gets its raw features if it was taken in."""
-        assert isinstance(bar, Bar)
-        arrival = history.add(bar)
-        if not arrival.accepted:
-            return moment_of(history, arrival.reason)
-        newest[history.symbol] = history.newest
+        """The symbol's state after `bar` was taken in."""
         behind = late(bar, now_ms=now_ms, step_ms=history.step_ms, config=self.live)
-        return moment_of(history, LATE if behind else "", interval_warning(history))
+        warnings = (*missing, *interval_warning(history), *drift)
+        return moment_of(history, LATE if behind else "", warnings)
 
-    def _unseen(self, symbol: str, reason: str) -> Moment:
+    def _unseen(self, symbol: str, reason: str, missing: tuple[str, ...]) -> Moment:
         """A refused bar of a symbol, which may have no history and gets none for it."""
         if symbol in self.histories:
             history = self.histories[symbol]
             with history.lock:
-                return moment_of(history, reason)
-        return Moment(reason=reason, timestamp=None, close=None, atr=None, warming_up=True)
+                return moment_of(history, reason, missing)
+        return Moment(reason=reason, timestamp=None, close=None, atr=None, warming_up=True, warnings=missing)
 
     def _drifting(self, newest: Mapping[str, Floats32]) -> dict[str, tuple[str, ...]]:
         """Warnings by symbol, after taking in raw features float32 [14] of the bars that are new."""
@@ -318,7 +319,7 @@ class Arbiter(Panel):
     ) -> Decision:
         signals, source = decisions.signals, decisions.source[row]
         by_tft = source not in ("none", "xgboost")
-        hold, buy, sell = (float(value) for value in signals.probabilities[row])
+        hold, buy, sell = signals.probabilities[row].tolist()
         return Decision(
             symbol=symbol,
             action=Action(int(decisions.actions[row])),

@@ -86,11 +86,11 @@ def load_arbiter(
         contracts, step_ms, live, clock: see `Arbiter`.
 
     Raises:
-        ModelFolderError: only with `strict`.
+        ModelFolderError: there is no such folder, or it holds no models; with `strict`, a member cannot be
+            loaded.
         ConfigError: the threshold is no number from 0 to 1.
     """
-    folder = Path(models)
-    root = folder / "models" if (folder / "models").is_dir() else folder
+    root = _models_folder(Path(models))
     problems: list[str] = []
 
     def attempt(name: str, load: Callable[[Path], Member]) -> Member | None:
@@ -127,6 +127,21 @@ def load_arbiter(
         live=live,
         drift=drift,
         clock=clock,
+    )
+
+
+def _models_folder(folder: Path) -> Path:
+    """The folder that holds the members' folders; a slip of the pen would be HOLD for ever."""
+    try:
+        root = folder / "models" if (folder / "models").is_dir() else folder
+        if any((root / name).is_dir() for name in MEMBERS):
+            return root
+        found = "none of them" if folder.is_dir() else "no such folder"
+    except PermissionError:
+        found = "a folder that this user may not read"
+    raise ModelFolderError(
+        f"{folder} holds no models: expected the folder of a finished run, or one with tft/, ppo/ or "
+        f"xgboost/ in it, found {found}; check the path."
     )
 
 

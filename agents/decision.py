@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from quantum_trader.agents.signals import Signals
 from quantum_trader.envs.actions import Action
 from quantum_trader.envs.context import HORIZONS
+
+_ACTIONS = tuple(Action)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,9 +27,12 @@ class Vote:
     """In the order of `Action`: HOLD, BUY, SELL."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Decision:
-    """The Arbiter's answer for one symbol at the close of one bar."""
+    """The Arbiter's answer for one symbol at the close of one bar.
+
+    Equal decisions agree in every field, arrays included.
+    """
 
     symbol: str
     action: Action
@@ -67,6 +72,20 @@ class Decision:
     latency_ms: float = 0.0
     """Milliseconds from the call to the answer, for the whole batch."""
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Decision):
+            return NotImplemented
+        return all(_same(getattr(self, each.name), getattr(other, each.name)) for each in fields(self))
+
+    def __hash__(self) -> int:
+        return hash((self.symbol, self.timestamp, self.action))
+
+
+def _same(left: object, right: object) -> bool:
+    if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
+        return np.array_equal(left, right, equal_nan=True)
+    return bool(left == right) if type(left) is type(right) else False
+
 
 @dataclass(frozen=True, kw_only=True)
 class Decisions:
@@ -92,6 +111,6 @@ class Decisions:
         for member, table in self.votes.items():
             hold, buy, sell = values = table[row].tolist()
             if math.isfinite(hold + buy + sell):
-                action = Action(values.index(max(values)))
+                action = _ACTIONS[values.index(max(values))]
                 opinions.append(Vote(member=member, action=action, probabilities=(hold, buy, sell)))
         return tuple(opinions)

@@ -32,6 +32,7 @@ MARGIN = 1.5
 """How far beyond the largest index of the training rows a limit lies."""
 _STRIDE = 24
 _COLUMNS = np.arange(len(FEATURE_NAMES))
+_FIRST_ROOM = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +121,7 @@ class DriftWatch:
         self._edges = np.array(reference.edges)
         self._expected = np.array(reference.expected)
         self._limits = np.array(reference.limits)
-        self._rings: dict[str, _Ring] = {}
+        self._rings = _Rings(reference.bars)
         self._lock = threading.Lock()
 
     def see(self, newest: Mapping[str, Floats32]) -> None:
@@ -128,34 +129,25 @@ class DriftWatch:
         if not newest:
             return
         rows = np.stack(list(newest.values()))
-        finite: list[bool] = np.isfinite(rows).all(axis=1).tolist()  # type: ignore[assignment]
-        bins = _binned(rows, self._edges)
+        finite: NDArray[np.bool_] = np.asarray(np.isfinite(rows).all(axis=1))
+        symbols = [symbol for symbol, sound in zip(newest, finite, strict=True) if sound]
+        bins = _binned(rows[finite], self._edges)
         with self._lock:
-            for symbol, sound, row in zip(newest, finite, bins, strict=True):
-                if not sound:
-                    continue
-                ring = self._rings.get(symbol)
-                if ring is None:
-                    ring = self._rings[symbol] = _Ring(self.reference.bars)
-                ring.push(row)
+            self._rings.push(symbols, bins)
 
     def begin(self, symbol: str, rows: Floats32) -> None:
         """Start a symbol anew from raw features float32 [T, 14], oldest first."""
         newest = rows[-self.reference.bars :]
-        ring = _Ring(self.reference.bars)
-        for bins in _binned(newest[np.isfinite(newest).all(axis=1)], self._edges):
-            ring.push(bins)
+        bins = _binned(newest[np.isfinite(newest).all(axis=1)], self._edges)
         with self._lock:
-            self._rings[symbol] = ring
+            self._rings.fill(symbol, bins)
 
     def worst(self, symbols: Iterable[str]) -> dict[str, Drift]:
         """The feature furthest beyond, or nearest to, its limit, of each symbol with a whole stretch."""
         with self._lock:
-            rings = {name: self._rings[name] for name in symbols if name in self._rings}
-            ready = [name for name, ring in rings.items() if ring.full]
-            if not ready:
-                return {}
-            counts = np.stack([rings[name].counts for name in ready])
+            ready, counts = self._rings.full(symbols)
+        if not ready:
+            return {}
         scores = stability_index(counts, self._expected)
         columns = np.argmax(scores / self._limits, axis=1)
         return {
@@ -169,25 +161,55 @@ class DriftWatch:
         }
 
 
-class _Ring:
-    """Bins of the last bars, and how many of them fell into each."""
+class _Rings:
+    """Bins of the last bars of every symbol, and how many of them fell into each.
+
+    One set of arrays for all symbols: a bar of a hundred costs little more than of one.
+    """
 
     def __init__(self, bars: int) -> None:
-        self._bins: Bins = np.zeros((bars, len(FEATURE_NAMES)), dtype=np.uint8)
-        self.counts: Counts = np.zeros((len(FEATURE_NAMES), BINS), dtype=np.int64)
-        self._next = 0
-        self.full = False
+        self._bars = bars
+        self._places: dict[str, int] = {}
+        self._bins: Bins = np.zeros((0, bars, len(FEATURE_NAMES)), dtype=np.uint8)
+        self._counts: Counts = np.zeros((0, len(FEATURE_NAMES), BINS), dtype=np.int64)
+        self._seen: Counts = np.zeros(0, dtype=np.int64)
 
-    def push(self, row: Bins) -> None:
-        """Add a row uint8 [14] in the place of the oldest."""
-        columns = _COLUMNS
-        if self.full:
-            self.counts[columns, self._bins[self._next]] -= 1
-        self._bins[self._next] = row
-        self.counts[columns, row] += 1
-        self._next += 1
-        if self._next == len(self._bins):
-            self._next, self.full = 0, True
+    def push(self, symbols: Sequence[str], rows: Bins) -> None:
+        """Add a row uint8 [14] of each of N different symbols, uint8 [N, 14], in the place of its oldest."""
+        places = np.array([self._place(symbol) for symbol in symbols], dtype=np.int64)
+        seen = self._seen[places]
+        slots = seen % self._bars
+        leaving = seen >= self._bars
+        gone = places[leaving]
+        self._counts[gone[:, None], _COLUMNS, self._bins[gone, slots[leaving]]] -= 1
+        self._bins[places, slots] = rows
+        self._counts[places[:, None], _COLUMNS, rows] += 1
+        self._seen[places] += 1
+
+    def fill(self, symbol: str, rows: Bins) -> None:
+        """Start `symbol` anew with rows uint8 [T, 14], oldest first, no more than fit."""
+        place = self._place(symbol)
+        self._bins[place, : len(rows)] = rows
+        self._counts[place] = _counts(rows)
+        self._seen[place] = len(rows)
+
+    def full(self, symbols: Iterable[str]) -> tuple[list[str], Counts]:
+        """Those of `symbols` whose ring is full, N of them, and their counts, int64 [N, 14, 10]."""
+        ready = [
+            name for name in symbols if name in self._places and self._seen[self._places[name]] >= self._bars
+        ]
+        return ready, self._counts[[self._places[name] for name in ready]]
+
+    def _place(self, symbol: str) -> int:
+        """Where in the arrays `symbol` is; a new one gets a place."""
+        place = self._places.setdefault(symbol, len(self._places))
+        if place == len(self._seen):
+            more = max(place, _FIRST_ROOM)
+            self._bins, self._counts, self._seen = (
+                np.concatenate([each, np.zeros((more, *each.shape[1:]), each.dtype)])
+                for each in (self._bins, self._counts, self._seen)
+            )
+        return place
 
 
 def _binned(rows: Floats32, edges: Floats) -> Bins:

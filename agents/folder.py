@@ -173,10 +173,19 @@ def load_model_folder(path: Path | str, *, kind: str | None = None) -> ModelFold
         kind: the kind expected; None accepts any.
 
     Raises:
-        ModelFolderError: the folder is missing, damaged, of another kind, written by newer software, or made
-            for another feature set.
+        ModelFolderError: the folder is missing, cannot be read, is damaged, of another kind, written by newer
+            software, or made for another feature set.
     """
-    path = Path(path)
+    try:
+        return _load(Path(path), kind)
+    except OSError as error:
+        raise ModelFolderError(
+            f"{error.filename or path} cannot be read ({error.strerror or error}): let this user read the "
+            "folder and all its files, or copy it again."
+        ) from error
+
+
+def _load(path: Path, kind: str | None) -> ModelFolder:
     plain = _read_manifest(path)
     _check_format(path, plain)
     try:

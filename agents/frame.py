@@ -191,7 +191,7 @@ def _timestamps(frame: pd.DataFrame) -> NDArray[np.float64]:
     """
     named = next((name for name in ("timestamp", "date") if name in frame), None)
     if named is None:
-        if not isinstance(frame.index, pd.DatetimeIndex):
+        if not pd.api.types.is_datetime64_any_dtype(frame.index):
             raise DataError(NO_TIMES)
         return _milliseconds(frame.index.to_series())
     column = _column(frame, named)

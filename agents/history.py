@@ -298,15 +298,18 @@ class LiveHistories:
             Bars now in the symbol's window, at most `WINDOW`.
 
         Raises:
-            DataError: a bar is incomplete or contradicts itself; those before it are kept.
+            DataError: a bar is incomplete or contradicts itself; those before it are kept. Or bars are not in
+                order, as venues that answer newest first have them; nothing is kept then.
         """
         if isinstance(bars, Bars) and self._opens_at_once(symbol, bars):
             self[symbol].begin(bars)
         else:
-            for value in each_bar(bars):
-                bar = as_bar(value, symbol=symbol)
+            sound, fault = _in_order(symbol, bars)
+            for bar in sound:
                 if isinstance(bars, Bars) or bar.timestamp <= newest_ms:
                     self[symbol].add(bar)
+            if fault is not None:
+                raise fault
         return self[symbol].length
 
     def inputs(self, symbols: Sequence[str], scaler: FeatureScaler) -> ModelInputs:
@@ -336,12 +339,36 @@ def each_bar(bars: BarLike | Iterable[BarLike] | pd.DataFrame | Bars) -> Iterabl
     return _records(bars) if isinstance(bars, pd.DataFrame) else bars
 
 
+def _in_order(
+    symbol: str, bars: BarLike | Iterable[BarLike] | pd.DataFrame | Bars
+) -> tuple[list[Bar], DataError | None]:
+    """The checked bars up to the first that is at fault, and what is wrong with that one.
+
+    Raises:
+        DataError: one opens before the one ahead of it.
+    """
+    sound: list[Bar] = []
+    try:
+        for value in each_bar(bars):
+            sound.append(as_bar(value, symbol=symbol))
+            if len(sound) > 1 and sound[-1].timestamp < sound[-2].timestamp:
+                break
+        else:
+            return sound, None
+    except DataError as fault:
+        return sound, fault
+    raise DataError(
+        f"{symbol}: bar {len(sound)} opens before the one ahead of it; give the oldest first, for instance "
+        'frame.sort_values("timestamp").'
+    )
+
+
 def _records(frame: pd.DataFrame) -> list[BarLike]:
     """The rows of a frame, whose times are in a column timestamp or date or in the index."""
     if "timestamp" not in frame and "date" in frame:
         frame = frame.rename(columns={"date": "timestamp"})
     elif "timestamp" not in frame:
-        if not isinstance(frame.index, pd.DatetimeIndex):
+        if not pd.api.types.is_datetime64_any_dtype(frame.index):
             raise DataError(NO_TIMES)
         frame = frame.rename_axis("timestamp").reset_index()
     records: list[BarLike] = frame.to_dict("records")  # type: ignore[assignment]

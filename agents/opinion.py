@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -81,21 +81,23 @@ def settle(opinions: Sequence[Opinion], count: int) -> Settled:
     failures: list[list[str]] = [[] for _ in range(count)]
     for opinion in opinions:
         answered = opinion.answered
-        for row in np.flatnonzero(waiting & answered):
-            probabilities[row], source[row] = opinion.probabilities[row], opinion.source
-            actions[row], why = decide_row(opinion.probabilities[row], opinion.gate)
+        decided = np.flatnonzero(waiting & answered)
+        probabilities[decided] = opinion.probabilities[decided]
+        for row, forecast in zip(decided.tolist(), probabilities[decided].tolist(), strict=True):
+            source[row] = opinion.source
+            actions[row], why = decide_row(forecast, opinion.gate)
             reason[row] = ": ".join(filter(None, ("; ".join(failures[row]), why)))
         waiting &= ~answered
-        for row in np.flatnonzero(waiting):
-            failures[row] += filter(None, [opinion.failure(int(row))])
-    for row in np.flatnonzero(waiting):
+        for row in np.flatnonzero(waiting).tolist():
+            failures[row] += filter(None, [opinion.failure(row)])
+    for row in np.flatnonzero(waiting).tolist():
         reason[row] = "; ".join(failures[row])
     return Settled(probabilities=probabilities, actions=actions, source=tuple(source), reason=tuple(reason))
 
 
-def decide_row(probabilities: Floats32, gate: GateSettings) -> tuple[Action, str]:
-    """The action that float32 [3] probabilities lead to through a gate, and why."""
-    hold, buy, sell = (float(value) for value in probabilities)
+def decide_row(probabilities: Iterable[float], gate: GateSettings) -> tuple[Action, str]:
+    """The action that three probabilities, in the order of `Action`, lead to through a gate, and why."""
+    hold, buy, sell = map(float, probabilities)
     if hold >= gate.hold_threshold:
         return Action.HOLD, f"quiet market expected (P(HOLD) {hold:.2f})"
     confidence = max(buy, sell) / max(buy + sell, 1e-12)

@@ -21,7 +21,8 @@ SPANS: tuple[int, ...] = (5, 20, 60)
 DEVIATIONS: tuple[int, ...] = (20, 60)
 """Lengths of the standard deviations and slopes."""
 
-_CHUNK = 8_192
+_CHUNK = 512
+"""Windows that are worked on at once: more would not stay in the caches."""
 _CONTEXT = len(STATIC_NAMES) + len(CALENDAR_NAMES)
 
 
@@ -81,11 +82,13 @@ def tabular(inputs: ModelInputs) -> Floats32:
 
 def _fill(windows: Floats32, out: Floats32) -> None:
     """Write the statistics of `windows` [B, 60, 14] into `out` [B, S x 14]."""
-    batch, _, features = windows.shape
-    deviations = [windows[:, WINDOW - span :].std(axis=1) for span in DEVIATIONS]
-    extremes = [windows.min(axis=1), windows.max(axis=1)]
-    others = np.stack([*deviations, *extremes], axis=1)
-    grid = np.concatenate([np.matmul(_LINEAR, windows), others], axis=1)
+    batch, bars, features = windows.shape
+    # Bars first, all else in one long row: several times as fast as along the middle axis, and the same bits.
+    rows = windows.transpose(1, 0, 2).reshape(bars, batch * features)
+    deviations = [rows[bars - span :].std(axis=0) for span in DEVIATIONS]
+    others = np.stack([*deviations, rows.min(axis=0), rows.max(axis=0)])
+    by_window = others.reshape(len(others), batch, features).transpose(1, 0, 2)
+    grid = np.concatenate([np.matmul(_LINEAR, windows), by_window], axis=1)
     out[:] = grid.reshape(batch, len(_STATISTICS) * features)
 
 

@@ -40,10 +40,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
     try:
         yield temporary
+        mask = _umask()
         for file in temporary.rglob("*"):
             if file.is_file():
                 _flush_to_disk(file)
-        temporary.chmod(0o777 & ~_umask())
+                # Some writers, safetensors' among them, leave files that their owner alone can read.
+                file.chmod(0o666 & ~mask)
+        temporary.chmod(0o777 & ~mask)
         _replace_folder(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from quantum_trader.envs.bars import Bar, epoch_ms
@@ -26,8 +28,9 @@ def as_bar(value: Bar | Mapping[str, Any] | pd.Series[Any], *, symbol: str) -> B
     """A validated `Bar` from a `Bar`, a mapping or a DataFrame row.
 
     Args:
-        value: fields timestamp (bar OPEN in milliseconds since the epoch, or what `pd.Timestamp` reads; UTC),
-            open, high, low, close, volume and optionally funding_rate (None or NaN: nothing settled).
+        value: fields timestamp or date (bar OPEN in milliseconds since the epoch, or what `pd.Timestamp`
+            reads; UTC), open, high, low, close, volume and optionally funding_rate (None, NaN or NA: nothing
+            settled). A row of a frame with a datetime index has its time in its name.
         symbol: named in the message.
 
     Raises:
@@ -44,18 +47,22 @@ def as_bar(value: Bar | Mapping[str, Any] | pd.Series[Any], *, symbol: str) -> B
 
 
 def _from_mapping(value: Mapping[str, Any] | pd.Series[Any], symbol: str) -> Bar:
+    if not isinstance(value, (Mapping, pd.Series)):
+        raise DataError(
+            f"{symbol}: expected a Bar, mapping or row of a frame, found {type(value).__name__}; send that."
+        )
     try:
-        missing = [name for name in ("timestamp", *_PRICES, "volume") if name not in value]
+        known = {"timestamp": _opened(value)} | {name: value.get(name) for name in (*_PRICES, "volume")}
+        missing = [name for name, found in known.items() if _is_missing(found)]
         if missing:
             raise DataError(
                 f"{symbol}: the bar lacks {missing[0]!r}; expected timestamp, open, high, low, close, volume."
             )
-        numbers = {name: float(value[name]) for name in (*_PRICES, "volume")}
-        funding = value.get("funding_rate")
+        funding: Any = value.get("funding_rate")
         return Bar(
-            timestamp=_epoch(value["timestamp"]),
-            funding_rate=math.nan if funding is None else float(funding),
-            **numbers,
+            timestamp=_epoch(known.pop("timestamp")),
+            funding_rate=math.nan if _is_missing(funding) else float(funding),
+            **{name: float(found) for name, found in known.items()},
         )
     except DataError:
         raise
@@ -70,6 +77,19 @@ def _is_plain(bar: Bar) -> bool:
     """Whether every field is a number, as its annotation says; feeds leave None or text in some."""
     values = (*(getattr(bar, name) for name in _PRICES), bar.volume, bar.funding_rate)
     return isinstance(bar.timestamp, int) and all(isinstance(value, (float, int)) for value in values)
+
+
+def _opened(value: Mapping[str, Any] | pd.Series[Any]) -> Any:
+    """When the bar opened, in whatever form; None where it does not say."""
+    for field in ("timestamp", "date"):
+        if field in value:
+            return value[field]
+    name = getattr(value, "name", None)
+    return name if isinstance(name, (datetime, np.datetime64)) else None
+
+
+def _is_missing(found: Any) -> bool:
+    return found is None or found is pd.NA or found is pd.NaT
 
 
 def _epoch(value: Any) -> int:

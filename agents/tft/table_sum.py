@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
+
+from quantum_trader.envs.jit import cached_njit
 
 Floats32 = NDArray[np.float32]
 
@@ -59,8 +60,9 @@ def _add_gradients(
 
 
 # Sums may be reordered, or the products with table rows could not run in vector registers; NaN stays NaN.
-_compile: Any = numba.njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
-_compiled: Callable[..., None] = _compile(_add_gradients)
+_compiled: Callable[..., None] = cached_njit(
+    _add_gradients, error_model="numpy", fastmath={"reassoc", "contract"}
+)
 
 
 class InterpolatedSum(torch.autograd.Function):

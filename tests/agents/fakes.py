@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import numpy as np
@@ -13,6 +14,8 @@ from quantum_trader.envs.bars import Bar
 from quantum_trader.envs.scaler import REFERENCE_SCALER
 
 EMBEDDING = 4
+PATIENCE = 300.0
+"""Seconds after which a test that waits for another thread gives up."""
 
 
 class FakeTFT:
@@ -60,6 +63,20 @@ class FakeTFT:
             attention=encoded.attention,
             importances=encoded.importances,
         )
+
+
+class HeldTFT(FakeTFT):
+    """A TFT whose passes last until the test lets them `go`; `begun` is set while one is under way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.go = threading.Event(), threading.Event()
+
+    def encode(self, inputs: ModelInputs) -> Encoded:
+        encoded = super().encode(inputs)
+        self.begun.set()
+        assert self.go.wait(PATIENCE)
+        return encoded
 
 
 class FakePPO:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,10 +16,13 @@ from quantum_trader.envs.actions import Action
 from quantum_trader.envs.context import CONTEXT_SIZE
 from quantum_trader.envs.scaler import REFERENCE_SCALER
 
-from .fakes import FakeAgent, FakePPO, FakeTFT, bar, bars
+from .fakes import PATIENCE, FakeAgent, FakePPO, FakeTFT, HeldTFT, bar, bars
 
 OPEN = GateSettings(hold_threshold=0.9, confidence_threshold=0.5)
-SETTINGS = ArbiterSettings(forecast_weight=0.5, ppo_weight=0.5, primary=OPEN, tft_alone=OPEN, fallback=OPEN)
+# No budget but where a test is about it: a slow machine must not change who decides.
+SETTINGS = ArbiterSettings(
+    forecast_weight=0.5, ppo_weight=0.5, primary=OPEN, tft_alone=OPEN, fallback=OPEN, latency_budget_ms=0.0
+)
 
 
 def arbiter(tft: Any = None, ppo: Any = None, fallback: Any = None, **changes: Any) -> Arbiter:
@@ -76,11 +82,14 @@ def test_only_the_rows_that_are_nan_fall_back() -> None:
     np.testing.assert_allclose(decisions.signals.probabilities.sum(axis=1), 1.0, rtol=1e-5)
 
 
-def test_a_slow_tft_is_not_waited_for() -> None:
+def test_a_slow_tft_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """A TFT over its budget is answered for by XGBoost."""
-    judge = arbiter(FakeTFT(seconds=0.4), None, FakeAgent(), latency_budget_ms=20.0)
+    monkeypatch.setattr("quantum_trader.agents.panel.LAST_RESORT_MS", 1_000.0 * PATIENCE)
+    tft = HeldTFT()
+    judge = arbiter(tft, None, FakeAgent(), latency_budget_ms=20.0)
     judge.add_to_history("A", bars(59))
     decision = judge.decide("A", bar(59))
+    tft.go.set()
     assert decision.source == "xgboost"
     assert decision.reason.startswith("TFT took longer than 20 ms")
 
@@ -217,3 +226,24 @@ def test_one_row_of_nan_costs_the_others_nothing() -> None:
     assert decisions.source == ("tft+ppo", "xgboost", "tft+ppo")
     only_policy = arbiter(FakeTFT(), SpoiltPPO(), FakeAgent()).decide_inputs(inputs(3))
     assert only_policy.source == ("tft+ppo", "tft", "tft+ppo")
+
+
+@pytest.mark.parametrize("travel", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_an_arbiter_that_cannot_travel_says_what_can(travel: Callable[[object], object]) -> None:
+    """Pickling and copying name snapshots, not a lock."""
+    with pytest.raises(TypeError, match=r"Arbiter can be neither pickled nor copied: .*snapshot\(\)"):
+        travel(arbiter(FakeTFT(), None, FakeAgent()))
+
+
+def test_decisions_can_be_compared_and_kept_in_sets() -> None:
+    """Equal in every field is equal, arrays and all; another bar, another weight or None is not."""
+    one = arbiter(FakeTFT(), None, FakeAgent())
+    one.warmup({"A": bars(60)})
+    first, second = one.decide("A", bar(60)), one.decide("A", bar(61))
+    assert first.attention is not None
+    same = replace(first, attention=first.attention.copy())
+    assert first == same
+    assert hash(first) == hash(same)
+    others = [second, replace(first, attention=first.attention * 2), replace(first, attention=None)]
+    assert all(first != other for other in others)
+    assert len({first, same, second}) == 2

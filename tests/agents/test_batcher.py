@@ -17,6 +17,9 @@ from quantum_trader.agents.signals import ModelInputs
 
 Answer = list[float]
 
+PATIENCE = 300.0
+"""Seconds after which a test that waits for another thread or process gives up."""
+
 
 def rows(first: int, count: int) -> ModelInputs:
     """Rows that name themselves: window and context hold first, first + 1, ..."""
@@ -37,7 +40,7 @@ class Model:
     def __call__(self, inputs: ModelInputs) -> Answer:
         self.sizes.append(len(inputs))
         self.begun.set()
-        assert self.go.wait(5.0)
+        assert self.go.wait(PATIENCE)
         names = inputs.context[:, 0]
         if self.poison is not None and self.poison in names:
             raise ValueError("poisoned")
@@ -49,7 +52,7 @@ def part(answer: Answer, chosen: slice) -> Answer:
 
 
 def finished(futures: list[Future[Answer]]) -> list[Answer]:
-    return [future.result(timeout=5.0) for future in futures]
+    return [future.result(timeout=PATIENCE) for future in futures]
 
 
 def test_those_who_wait_share_one_pass() -> None:
@@ -57,10 +60,10 @@ def test_those_who_wait_share_one_pass() -> None:
     model = Model(held=True)
     batcher = Batcher(model, part)
     first = batcher.submit(rows(0, 1))
-    assert model.begun.wait(5.0)
+    assert model.begun.wait(PATIENCE)
     later = [batcher.submit(rows(10 * k, 1 + k % 3)) for k in range(1, 41)]
     model.go.set()
-    assert first.result(timeout=5.0) == [0.0]
+    assert first.result(timeout=PATIENCE) == [0.0]
     for k, answer in enumerate(finished(later), start=1):
         assert answer == [100.0 * k + 10.0 * j for j in range(1 + k % 3)]
     assert len(model.sizes) == 2
@@ -71,7 +74,7 @@ def test_a_pass_holds_no_more_than_its_rows() -> None:
     model = Model(held=True)
     batcher = Batcher(model, part)
     batcher.submit(rows(0, 1))
-    assert model.begun.wait(5.0)
+    assert model.begun.wait(PATIENCE)
     later = [batcher.submit(rows(0, count)) for count in (ROWS - 1, 2, ROWS + 5, 3)]
     model.go.set()
     assert [len(answer) for answer in finished(later)] == [ROWS - 1, 2, ROWS + 5, 3]
@@ -83,13 +86,13 @@ def test_one_callers_rows_that_fail_cost_the_others_nothing() -> None:
     model = Model(held=True, poison=20.0)
     batcher = Batcher(model, part)
     batcher.submit(rows(0, 1))
-    assert model.begun.wait(5.0)
+    assert model.begun.wait(PATIENCE)
     jobs = [batcher.submit(rows(first, 1)) for first in (10, 20, 30)]
     model.go.set()
-    assert jobs[0].result(timeout=5.0) == [100.0]
-    assert jobs[2].result(timeout=5.0) == [300.0]
+    assert jobs[0].result(timeout=PATIENCE) == [100.0]
+    assert jobs[2].result(timeout=PATIENCE) == [300.0]
     with pytest.raises(ValueError, match="poisoned"):
-        jobs[1].result(timeout=5.0)
+        jobs[1].result(timeout=PATIENCE)
 
 
 def test_a_job_that_was_given_up_is_not_begun() -> None:
@@ -97,12 +100,12 @@ def test_a_job_that_was_given_up_is_not_begun() -> None:
     model = Model(held=True)
     batcher = Batcher(model, part)
     first = batcher.submit(rows(0, 1))
-    assert model.begun.wait(5.0)
+    assert model.begun.wait(PATIENCE)
     assert batcher.submit(rows(1, 7)).cancel()
     kept = batcher.submit(rows(2, 1))
     model.go.set()
-    assert first.result(timeout=5.0) == [0.0]
-    assert kept.result(timeout=5.0) == [20.0]
+    assert first.result(timeout=PATIENCE) == [0.0]
+    assert kept.result(timeout=PATIENCE) == [20.0]
     assert model.sizes == [1, 1]
 
 
@@ -115,7 +118,7 @@ def test_many_threads_get_their_own_answers(monkeypatch: pytest.MonkeyPatch) -> 
     def ask(name: int) -> None:
         for turn in range(50):
             first = 1_000 * name + turn
-            if batcher.submit(rows(first, 1)).result(timeout=10.0) != [10.0 * first]:
+            if batcher.submit(rows(first, 1)).result(timeout=PATIENCE) != [10.0 * first]:
                 wrong.append(first)
             if turn % 10 == 0:
                 time.sleep(0.003)
@@ -128,18 +131,19 @@ def test_many_threads_get_their_own_answers(monkeypatch: pytest.MonkeyPatch) -> 
     assert wrong == []
 
 
-def test_the_thread_ends_when_told_and_answers_those_who_wait_first() -> None:
+def test_the_thread_ends_when_told_and_answers_those_who_wait_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """`stop` returns when the thread is gone; nobody's rows are lost, and a later job starts another."""
+    monkeypatch.setattr("quantum_trader.agents.batcher.STOP_S", PATIENCE)
     model = Model(held=True)
     batcher = Batcher(model, part)
     jobs = [batcher.submit(rows(first, 1)) for first in range(3)]
-    assert model.begun.wait(5.0)
+    assert model.begun.wait(PATIENCE)
     threading.Timer(0.05, model.go.set).start()
     batcher.stop()
     assert batcher._thread is not None
     assert not batcher._thread.is_alive()
     assert finished(jobs) == [[0.0], [10.0], [20.0]]
-    assert batcher.submit(rows(5, 1)).result(timeout=5.0) == [50.0]
+    assert batcher.submit(rows(5, 1)).result(timeout=PATIENCE) == [50.0]
     batcher.stop()
     batcher.stop()
 
@@ -147,18 +151,20 @@ def test_the_thread_ends_when_told_and_answers_those_who_wait_first() -> None:
 def test_a_program_that_ends_in_the_middle_of_a_pass_ends_well() -> None:
     """The end of the interpreter waits for the pass instead of cutting its thread off."""
     program = """
-import time
+import threading, time
 import numpy as np
 from quantum_trader.agents.batcher import Batcher
 from quantum_trader.agents.signals import ModelInputs
+begun = threading.Event()
 def answer(inputs):
+    begun.set()
     time.sleep(0.3)
     print("done", flush=True)
 one = Batcher(answer, lambda result, rows: result)
 one.submit(ModelInputs(windows=np.zeros((1, 1, 1), np.float32), context=np.zeros((1, 1), np.float32)))
-time.sleep(0.1)
+begun.wait()
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
 
 
@@ -171,12 +177,12 @@ def test_a_result_that_cannot_be_parted_is_one_callers_error_at_a_time() -> None
 
     batcher = Batcher(model, exactly)
     first = batcher.submit(rows(0, 1))
-    assert model.begun.wait(5.0)
+    assert model.begun.wait(PATIENCE)
     jobs = [batcher.submit(rows(k, 1)) for k in (1, 2)]
     model.go.set()
-    assert first.result(timeout=5.0) == [0.0]
+    assert first.result(timeout=PATIENCE) == [0.0]
     assert finished(jobs) == [[10.0], [20.0]]
-    assert batcher.submit(rows(3, 1)).result(timeout=5.0) == [30.0]
+    assert batcher.submit(rows(3, 1)).result(timeout=PATIENCE) == [30.0]
 
 
 def test_a_thread_that_could_not_start_is_started_by_the_next_job(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +196,7 @@ def test_a_thread_that_could_not_start_is_started_by_the_next_job(monkeypatch: p
         patch.setattr(threading.Thread, "start", refuse)
         with pytest.raises(RuntimeError, match="new thread"):
             batcher.submit(rows(1, 1))
-    assert batcher.submit(rows(2, 1)).result(timeout=5.0) == [20.0]
+    assert batcher.submit(rows(2, 1)).result(timeout=PATIENCE) == [20.0]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="only POSIX systems fork")
@@ -203,11 +209,11 @@ from quantum_trader.agents.batcher import Batcher
 from quantum_trader.agents.signals import ModelInputs
 inputs = ModelInputs(windows=np.zeros((1, 1, 1), np.float32), context=np.zeros((1, 1), np.float32))
 one = Batcher(lambda inputs: 7, lambda result, rows: result)
-assert one.submit(inputs).result(5.0) == 7
+assert one.submit(inputs).result(300.0) == 7
 child = os.fork()
 if child == 0:
-    os._exit(one.submit(inputs).result(5.0))
+    os._exit(one.submit(inputs).result(300.0))
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 7, done.stderr

@@ -138,3 +138,23 @@ def test_the_worst_feature_is_the_one_furthest_beyond_its_own_limit() -> None:
     tolerant = DriftWatch(replace(seen.reference, limits=tuple(limits)))
     tolerant.begin("A", rows)
     assert tolerant.worst(["A"])["A"].feature == FEATURE_NAMES[2]
+
+
+def test_a_symbol_drifts_alike_alone_and_among_many() -> None:
+    """Symbols that come in at different times, together or one by one, have the index of their own rows."""
+    feeds = {f"S{number}": table(number, 2 * BARS + 10)[: BARS + 7 * number] for number in range(15)}
+    reference = fit_drift([table(0), table(1)], bars=BARS)
+    assert reference is not None
+    together = DriftWatch(reference)
+    for turn in range(2 * BARS):
+        together.see({name: rows[turn] for name, rows in feeds.items() if turn < len(rows)})
+    begun = DriftWatch(reference)
+    for name, rows in feeds.items():
+        begun.begin(name, rows[: BARS // 2])
+        for row in rows[BARS // 2 :]:
+            begun.see({name: row})
+    assert list(together.worst([*feeds, "unknown"])) == list(feeds)
+    assert together.worst(feeds) == begun.worst(feeds)
+    assert together.worst(feeds) == {
+        name: watch(rows, name).worst([name])[name] for name, rows in feeds.items()
+    }

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from quantum_trader.agents.folder import (
 )
 from quantum_trader.envs.errors import ModelFolderError
 from quantum_trader.envs.features import FEATURE_SET_VERSION
+from quantum_trader.envs.files import atomic_folder
 from quantum_trader.envs.scaler import REFERENCE_SCALER
 
 WEIGHTS = b"weights 0123456789"
@@ -187,3 +191,29 @@ def test_edited_manifest(tmp_path: Path, change: Callable[[dict[str, Any]], None
 def test_data_digest_ignores_order() -> None:
     """The hash of several markets' data stands for the set of them."""
     assert data_digest(["a", "b"]) == data_digest(["b", "a"]) != data_digest(["a", "c"])
+
+
+def test_files_that_this_user_may_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sentence that names the file, for whatever the system says."""
+    save(tmp_path / "model")
+
+    def refuse(path: Path) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("quantum_trader.agents.folder.file_sha256", refuse)
+    with pytest.raises(
+        ModelFolderError, match=r"model.* cannot be read \(Permission denied\): let this user"
+    ):
+        load_model_folder(tmp_path / "model")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX modes")
+def test_a_models_files_are_ordinary_files(tmp_path: Path) -> None:
+    """A service may run as another user than the training: every file has the mode that the umask leaves."""
+    before = os.umask(0o022)
+    try:
+        with atomic_folder(tmp_path / "model") as folder:
+            (folder / "part").touch(mode=0o600)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "model" / "part").stat().st_mode) == 0o644

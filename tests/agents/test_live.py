@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from quantum_trader.agents.live import LiveAgent
@@ -125,3 +126,24 @@ def test_warming_up_is_told() -> None:
     assert agent.predict("A", bar(59)).meta.warming_up
     agent.add_to_history("A", bars(300, start=60))
     assert not agent.predict("A", bar(360)).meta.warming_up
+
+
+def test_bars_that_are_given_newest_first_are_refused_whole() -> None:
+    """A warm-up in the wrong order would lose all its bars but one; in the right order it then works."""
+    agent = Recorder()
+    past = bars(80)
+    for wrong in (past[::-1], pd.DataFrame([vars(item) for item in past]).sample(frac=1.0, random_state=1)):
+        with pytest.raises(DataError, match=r"A: bar \d+ opens before the one ahead of it; give the oldest"):
+            agent.add_to_history("A", wrong)
+    assert agent.add_to_history("A", past) == 60
+    # What is known already may come again.
+    assert agent.add_to_history("A", bars(90)) == 60
+
+
+def test_frames_of_arrow_types_are_read() -> None:
+    """A pyarrow index of times, nullable numbers."""
+    table = pd.DataFrame([vars(item) for item in bars(60)])
+    times = pd.to_datetime(table.pop("timestamp"), unit="ms", utc=True)
+    arrow = pd.ArrowDtype(pa.timestamp("ns", tz="UTC"))
+    table = table.convert_dtypes(dtype_backend="pyarrow").set_index(pd.Index(times.astype(arrow)))
+    assert Recorder().add_to_history("A", table) == 60

@@ -13,6 +13,8 @@ from torch import Tensor
 from quantum_trader.agents.row_blocks import LARGEST, RowBlocks, Rows
 from quantum_trader.agents.side_by_side import later, side_by_side
 
+from .fakes import PATIENCE
+
 
 def size(blocks: RowBlocks, kernel: Kernel, count: int) -> int:
     """Rows of the pass for `count` rows, once every size it might take has been tried."""
@@ -101,7 +103,7 @@ def test_nobody_waits_for_a_trial() -> None:
     def run(numbers: Tensor) -> Rows:
         if threading.current_thread() is not threading.main_thread():
             trial.set()
-            assert may_begin.wait(30)
+            assert may_begin.wait(PATIENCE)
         else:
             sizes.append(len(numbers))
         return (2 * numbers,)
@@ -109,12 +111,12 @@ def test_nobody_waits_for_a_trial() -> None:
     blocks = RowBlocks(run, ())
     for _ in range(3):
         assert blocks((torch.tensor([1.0, 2.0]),))[0].tolist() == [2.0, 4.0]
-    assert trial.wait(30)
+    assert trial.wait(PATIENCE)
     assert sizes == [LARGEST] * 3
     may_begin.set()
     done = threading.Event()
     later(done.set)
-    assert done.wait(30)
+    assert done.wait(PATIENCE)
     assert blocks((torch.tensor([1.0, 2.0]),))[0].tolist() == [2.0, 4.0]
     assert sizes == [LARGEST] * 3 + [4]
 
@@ -197,4 +199,4 @@ if child == 0:
     os._exit(0 if side_by_side(abs, [-4, -5], 2) == [4, 5] else 1)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], timeout=PATIENCE, check=False).returncode == 0

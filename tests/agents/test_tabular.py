@@ -56,6 +56,16 @@ def test_rows_do_not_depend_on_the_batch(inputs: ModelInputs) -> None:
         assert (tabular(alone)[0] == whole[row]).all()
 
 
+def test_more_rows_than_are_worked_on_at_once(inputs: ModelInputs) -> None:
+    """A row in a batch of many chunks equals itself in a small one, to the bit, NaN included."""
+    windows, context = np.tile(inputs.windows, (25, 1, 1)), np.tile(inputs.context, (25, 1))
+    windows[:, 3, 5] = np.nan
+    many = tabular(ModelInputs(windows=windows, context=context))
+    few = tabular(ModelInputs(windows=windows[:50], context=context[:50]))
+    np.testing.assert_array_equal(many, np.tile(few, (25, 1)))
+    assert np.isnan(few).any()
+
+
 def test_names_are_distinct_and_complete(inputs: ModelInputs) -> None:
     """There is one name per column and no name twice."""
     assert tabular(inputs).shape == (50, TABULAR_SIZE)

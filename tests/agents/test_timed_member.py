@@ -25,7 +25,7 @@ from quantum_trader.envs.scaler import REFERENCE_SCALER
 from tests.agents.fakes import FakeAgent, FakeTFT, bar, bars
 
 OPEN = GateSettings(hold_threshold=0.99, confidence_threshold=0.5)
-FOREVER = 60.0
+FOREVER = 300.0
 
 
 class Hanging(FakeAgent):
@@ -76,6 +76,18 @@ def judge(
         one.networks.batcher.stop()
 
 
+def wait_until_begun(one: Arbiter, trees: Hanging) -> None:
+    """From now on nobody's wait begins before XGBoost is at work, or a slow machine would not get to it."""
+    submit = one.trees.batcher.submit
+
+    def begun(inputs: ModelInputs) -> Future[NDArray[np.float32]]:
+        future = submit(inputs)
+        assert trees.begun.wait(FOREVER)
+        return future
+
+    one.trees.batcher.submit = begun  # type: ignore[method-assign]
+
+
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """XGBoost is given up after its caller's budget; a pass counts once however long it lasts."""
@@ -99,6 +111,7 @@ def test_a_hanging_xgboost_does_not_hold_up_the_tft() -> None:
     # A budget for both would be a race on a slow machine: the TFT's is without limit in `networks`.
     with judge(hanging, FakeTFT(), ("tft", "xgboost"), live=LiveConfig(breaker_rest_s=FOREVER)) as one:
         one.networks._budget_ms = lambda: 0.0
+        wait_until_begun(one, hanging)
         decisions = [one.decide("A", bar(step)) for step in range(60, 64)]
         # One pass that lasts is one failure, however many give it up.
         assert (one.breakers["xgboost"].failures, hanging.calls) == (1, 1)
@@ -108,6 +121,7 @@ def test_a_hanging_xgboost_does_not_hold_up_the_tft() -> None:
         one.trees.batcher.stop()
         for step in range(64, 66):
             hanging.go.clear()
+            hanging.begun.clear()
             one.decide("A", bar(step))
             hanging.go.set()
             one.trees.batcher.stop()
@@ -122,7 +136,9 @@ def test_a_hanging_xgboost_does_not_hold_up_the_tft() -> None:
 def test_a_model_that_never_comes_back_is_not_waited_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first caller waits; those after it are told at once, and the breaker opens in the end."""
     waited: list[int] = []
-    with judge(Hanging(), None, ("tft",), live=LiveConfig(breaker_rest_s=FOREVER)) as one:
+    hanging = Hanging()
+    with judge(hanging, None, ("tft",), live=LiveConfig(breaker_rest_s=FOREVER)) as one:
+        wait_until_begun(one, hanging)
         submit = one.trees.batcher.submit
 
         def counted(inputs: ModelInputs) -> Future[NDArray[np.float32]]:
@@ -214,7 +230,7 @@ if child == 0:
 go.set()
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=FOREVER)
     assert (done.stdout, done.returncode) == ("0\n", 0), done.stderr
 
 

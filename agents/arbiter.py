@@ -108,8 +108,10 @@ class Arbiter(Panel):
         closed bars, whatever the clock says.
 
         Raises:
-            DataError: a bar is incomplete or contradicts itself; those before it are kept.
+            DataError: a bar is incomplete or contradicts itself; those before it are kept. Or bars are not in
+                order, or there is no room for one more symbol; nothing is kept then.
         """
+        self.admit((symbol,))
         history = self.histories[symbol]
         newest_ms = self.newest_closed_ms()
         with history.lock:
@@ -129,9 +131,27 @@ class Arbiter(Panel):
             Bars now in the window of each, at most 60; decisions begin at 60.
 
         Raises:
-            DataError: a bar is incomplete or contradicts itself; those before it are kept.
+            DataError: as `add_to_history`; there is no room for all symbols: none is taken in then.
         """
+        self.admit(bars)
         return {symbol: self.add_to_history(symbol, past) for symbol, past in bars.items()}
+
+    def admit(self, symbols: Iterable[str]) -> None:
+        """Open a history for each of `symbols`, or for none of them where there is not room for all.
+
+        Raises:
+            DataError: there would be more than `LiveConfig.max_symbols`.
+        """
+        most = self.live.max_symbols
+        with self._admitting:  # or callers with new symbols each would count the same room
+            new = [symbol for symbol in symbols if symbol not in self.histories]
+            if new and len(self.histories) + len(new) > most:
+                raise DataError(
+                    f"{len(new)} new symbols besides the {len(self.histories)} known ones: at most {most} "
+                    "have a history; leave some out or raise max_symbols of LiveConfig."
+                )
+            for symbol in new:
+                self.histories[symbol]
 
     def decide(self, symbol: str, bar: BarLike) -> Decision:
         """Append one closed bar of `symbol` and decide.
@@ -177,8 +197,10 @@ class Arbiter(Panel):
         Raises:
             ConfigError: not a snapshot, damaged, newer, or of another feature set or bar length; nothing has
                 changed then.
+            DataError: there is no room for all its symbols; nothing has changed then.
         """
         found = read_snapshot(data, self.histories)
+        self.admit(found)
         self.histories.replace(found)
         for history in found.values():
             self._watch(history)

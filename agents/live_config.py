@@ -21,7 +21,7 @@ class LiveConfig:
     kept_bars: int = 3_000
     """Bars kept of a symbol, at least 1,000; more cost memory (56 bytes a bar) and change no decision."""
     max_symbols: int = 20_000
-    """Symbols that get a history; a bar of one more is answered HOLD."""
+    """Symbols that get a history; a bar of one more is HOLD, a warm-up or snapshot of more refused."""
     breaker_failures: int = 3
     """Failures in a row after which a member is left to rest; raising it waits for a failing model longer."""
     breaker_rest_s: float = 30.0

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantum_trader.agents.arbiter_settings import ArbiterSettings, GateSettings
+from quantum_trader.agents.batcher import ROWS
 from quantum_trader.agents.breaker import CircuitBreaker
 from quantum_trader.agents.decision import Decisions
 from quantum_trader.agents.live_config import LiveConfig
@@ -181,6 +182,21 @@ class Panel:
     def signals(self, inputs: ModelInputs) -> Signals:
         """The deciding sources' probabilities before the gate (the Agent protocol)."""
         return self.decide_inputs(inputs).signals
+
+    def get_ready(self, rows: int) -> None:
+        """Do now what would make the first call about `rows` symbols slower: it may miss its budget else.
+
+        Passes of a size that was never used are tried first and compared with others, which takes a few times
+        as long as the call. A size is tried once.
+        """
+        for member in (self.tft, self.ppo):
+            if member is not None and rows > 0:
+                member.get_ready(min(rows, ROWS))
+
+    def close(self) -> None:
+        """End the threads that ask the members; what is asked later starts them anew."""
+        self.networks.batcher.stop()
+        self.trees.batcher.stop()
 
     def left_out(self) -> tuple[str, ...]:
         """In words, the members that rest at the moment after failing."""

@@ -15,6 +15,7 @@ from quantum_trader.envs.env_config import ACTION_MODES, REWARDS, EnvConfig
 from quantum_trader.envs.errors import ConfigError
 from quantum_trader.envs.layout import MAX_TIERS, QUOTE, RULES, Matrix, matrix, records
 from quantum_trader.envs.market import Market
+from quantum_trader.envs.quotes import put_market
 from quantum_trader.envs.rules import notional_cap, tier_table
 
 Floats32 = NDArray[np.float32]
@@ -153,11 +154,8 @@ def quote_matrix(market: Market, open_ended: Mask) -> Matrix:
     bars = market.bars
     rows = matrix(len(bars), QUOTE)
     quotes = records(rows, QUOTE)
-    for name in ("open", "high", "low", "close", "mark_open", "mark_high", "mark_low", "mark_close"):
-        quotes[name] = getattr(bars, name)
-    settles = market.contract.has_funding
-    quotes["funding_rate"] = np.nan_to_num(bars.funding_rate, nan=0.0) if settles else 0.0
-    quotes["to_funding"] = time_to_funding(bars) if settles else 1.0
+    put_market(quotes, bars, market.contract)
+    quotes["to_funding"] = time_to_funding(bars) if market.contract.has_funding else 1.0
     quotes["atr"] = market.atr
     quotes["open_ended"] = open_ended
     return rows

@@ -39,6 +39,7 @@ from quantum_trader.envs.paper_log import (
     paper_trades_frame,
 )
 from quantum_trader.envs.paper_state import PaperState, read_state, write_state
+from quantum_trader.envs.quotes import put_prices
 from quantum_trader.envs.records import INFO_FIELDS
 from quantum_trader.envs.windows import is_break
 
@@ -304,13 +305,8 @@ class PaperAccount:
         """The newest bar becomes the one before, and `bar` the newest."""
         self._quotes[0] = self._quotes[1]
         now = self._now
-        now.open, now.high, now.low, now.close = bar.open, bar.high, bar.low, bar.close
-        now.mark_open, now.mark_high, now.mark_low, now.mark_close = (
-            mark.open,
-            mark.high,
-            mark.low,
-            mark.close,
-        )
+        last, marked = (bar.open, bar.high, bar.low, bar.close), (mark.open, mark.high, mark.low, mark.close)
+        put_prices(now, *last, *marked)
         settles = self.contract.has_funding and not math.isnan(bar.funding_rate)
         now.funding_rate = bar.funding_rate if settles else 0.0
         now.atr, now.to_funding, now.open_ended = math.nan, 1.0, 1.0

@@ -16,6 +16,7 @@ from quantum_trader.envs.errors import ConfigError
 from quantum_trader.envs.joined import rule_matrix
 from quantum_trader.envs.journal import Journal
 from quantum_trader.envs.layout import EXIT_REASONS, QUOTE, START, TRADE, Matrix, matrix, records
+from quantum_trader.envs.quotes import put_market
 
 _ACCOUNT = np.zeros(1, dtype=np.int64)
 _TRADE_FIELDS = tuple(TRADE.names or ())
@@ -23,7 +24,6 @@ _MONEY = (
     *("quantity", "entry_price", "exit_price", "gross_pnl", "fees", "slippage", "funding"),
     *("liquidation_cost", "net_pnl"),
 )
-_COPIED = ("open", "high", "low", "close", "mark_open", "mark_high", "mark_low", "mark_close")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,11 +119,7 @@ def _quotes(after: Bars, close: float, atr: float, contract: FuturesContract) ->
     """float64 [1 + T, fields of `Quote`]: the bar decided on, of which two numbers are used, and the rest."""
     rows = matrix(len(after) + 1, QUOTE)
     quotes = records(rows, QUOTE)
-    for name in _COPIED:
-        quotes[name][1:] = getattr(after, name)
-    if contract.has_funding:
-        rate = after.funding_rate
-        quotes["funding_rate"][1:] = np.where(np.isnan(rate), 0.0, rate)
+    put_market(quotes[1:], after, contract)
     quotes["close"][0] = close
     quotes["atr"][0] = atr
     quotes["open_ended"] = 1.0

@@ -23,24 +23,14 @@ from quantum_trader.serve.journal.journal import Journal
 from quantum_trader.serve.journal.records import Entry
 from quantum_trader.serve.journal.resolving import resolve
 from quantum_trader.serve.journal.retention import prune
-from quantum_trader.serve.journal.series import as_series
 from quantum_trader.serve.offered import closed_bar, offered_ms, sound_bars
+from quantum_trader.serve.restoring import restore
 from quantum_trader.serve.shared_lock import SharedLock
 
 _USUAL = DeskConfig()
 _PRUNE_EVERY_S = 6 * 3_600.0
 
 Past = Bars | pd.DataFrame | Iterable[BarLike]
-
-
-def bars_in_history(seen: int, kept: int) -> int:
-    """How many of the bars it has seen a history holds: it forgets the oldest `SPARE_BARS` at a time.
-
-    Args:
-        seen: bars.
-        kept: as in `SymbolHistory`.
-    """
-    return seen - max(seen - kept, 0) // SPARE_BARS * SPARE_BARS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +109,8 @@ class Desk:
             Bars now in each symbol's window, at most 60.
 
         Raises:
-            DataError: a bar is malformed.
+            DataError: a bar is malformed, or there would be more symbols than `LiveConfig.max_symbols`.
+                Neither histories nor journal have changed then.
         """
         given = {
             symbol: past if isinstance(past, Bars) else sound_bars(past, symbol)
@@ -128,6 +119,7 @@ class Desk:
         with self._in_use.shared():
             lengths = self._arbiter.warmup(given)
             newest_ms = self._arbiter.newest_closed_ms()
+            self._arbiter.get_ready(len(self._arbiter.histories))
         if self.journal is not None:
             past = {
                 symbol: [bar for bar in sound_bars(several, symbol) if bar.timestamp <= newest_ms]
@@ -145,7 +137,8 @@ class Desk:
         begins at the bar at which that one's would.
 
         Args:
-            symbols: those wanted; None takes all that the journal has bars of.
+            symbols: those wanted; None takes all that the journal has bars of. Where there are more than
+                `LiveConfig.max_symbols`, those whose bars ended first are left out, and the log says so.
 
         Returns:
             Bars now in each symbol's window, at most 60.
@@ -155,18 +148,9 @@ class Desk:
         """
         if self.journal is None:
             return {}
-        reader, lengths = self.journal.reader, dict[str, int]()
         with self._in_use.shared():
-            arbiter = self._arbiter
-            for symbol in reader.symbols():
-                if symbols is not None and symbol not in symbols:
-                    continue
-                count = bars_in_history(reader.bar_count(symbol), arbiter.live.kept_bars)
-                bars = reader.bars(symbol, last=count)
-                if bars:
-                    # As `Bars`, which are closed even if the clock was set back since.
-                    past = as_series(symbol, bars, arbiter.histories.step_ms)
-                    lengths[symbol] = arbiter.add_to_history(symbol, past)
+            lengths = restore(self._arbiter, self.journal.reader, symbols)
+            self._arbiter.get_ready(len(self._arbiter.histories))
         return lengths
 
     def swap(self, arbiter: Arbiter) -> None:
@@ -175,9 +159,11 @@ class Desk:
         Calls that are under way finish with the Arbiter they began with; those that come wait a moment.
         """
         self._prepared(arbiter)
+        arbiter.get_ready(len(self._arbiter.histories))
         with self._in_use.alone():
-            arbiter.adopt(self._arbiter)
-            self._arbiter = arbiter
+            before, self._arbiter = self._arbiter, arbiter
+            arbiter.adopt(before)
+        before.close()
 
     def resolve(self) -> int:
         """Write the outcomes whose horizon has passed; how many. Done by itself after decisions.

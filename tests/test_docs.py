@@ -43,7 +43,9 @@ def test_the_python_blocks_of_a_page_run_in_order(
         (tmp_path / "runs").symlink_to(request.getfixturevalue("finished_run").parent)
     script = tmp_path / page.with_suffix(".py").name
     script.write_text(code, encoding="utf-8")
-    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=1_800
+    )
     assert done.returncode == 0, done.stderr
 
 

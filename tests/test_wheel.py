@@ -89,7 +89,7 @@ def broken_folders(folder: Path) -> None:
 def run(command: Sequence[str | Path], cwd: Path) -> subprocess.CompletedProcess[str]:
     """A process that the environment of this one does not lead back to the repository."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    return subprocess.run(command, cwd=cwd, env=kept, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=cwd, env=kept, capture_output=True, text=True, timeout=1_800)
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +176,7 @@ def test_another_process_refuses_every_broken_folder(tmp_path: Path) -> None:
     broken_folders(tmp_path)
     before = sorted(tmp_path.rglob("*"))
     done = subprocess.run(
-        [sys.executable, "-c", COMPLAIN, *FAULTS], cwd=tmp_path, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", COMPLAIN, *FAULTS], cwd=tmp_path, capture_output=True, text=True, timeout=1_800
     )
     assert done.returncode == 0, done.stderr
     lines = done.stderr.splitlines()

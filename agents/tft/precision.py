@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, Literal
 
 import torch
@@ -22,7 +23,22 @@ def has_native_bf16(device: str = "cpu") -> bool:
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     probes = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-    return any(bool(getattr(torch.cpu, probe, lambda: False)()) for probe in probes)
+    return any(bool(getattr(torch.cpu, probe, lambda: False)()) for probe in probes) and _runs_bf16()
+
+
+@cache
+def _runs_bf16() -> bool:
+    """Whether this build has bfloat16 kernels for an LSTM: it has not where oneDNN was told to do without."""
+    # Made on "meta", because random weights would move everybody's seed.
+    lstm = torch.nn.LSTM(8, 8, device="meta").to_empty(device="cpu")
+    for weights in lstm.parameters():
+        torch.nn.init.zeros_(weights)
+    try:
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            lstm(torch.zeros(2, 1, 8))
+    except RuntimeError:
+        return False
+    return True
 
 
 def use_bf16(precision: Precision, device: str = "cpu") -> bool:

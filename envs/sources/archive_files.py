@@ -11,7 +11,6 @@ import ssl
 import urllib.error
 import urllib.request
 import zipfile
-from email.message import Message
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,7 +19,8 @@ import numpy as np
 from quantum_trader.envs.bars import Floats
 from quantum_trader.envs.errors import ConfigError
 from quantum_trader.envs.files import atomic_file
-from quantum_trader.envs.sources.errors import SourceError
+from quantum_trader.envs.sources.errors import SourceError, TurnedAway
+from quantum_trader.envs.sources.replies import PLACE, turned_away, wait_of
 from quantum_trader.envs.sources.retry import Retry, Transient
 
 ARCHIVE_URL = "https://data.binance.vision"
@@ -105,9 +105,11 @@ class ArchiveFiles:
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 return None
+            if error.code in PLACE:
+                raise TurnedAway(turned_away(self.url, path, error.code)) from error
             if error.code < 500 and error.code not in (408, 418, 425, 429):
                 raise SourceError(f"{self.url} refuses {path} (HTTP {error.code} {error.reason}).") from error
-            raise Transient(f"HTTP {error.code}", retry_after_s=_seconds(error.headers)) from error
+            raise Transient(f"HTTP {error.code}", retry_after_s=wait_of(error.headers.get)) from error
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             if isinstance(reason, ssl.SSLCertVerificationError):
@@ -171,10 +173,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _seconds(headers: Message) -> float | None:
-    try:
-        return max(float(headers.get("Retry-After", "")), 0.0)
-    except ValueError:
-        return None

@@ -96,6 +96,19 @@ def settle(stamps: NDArray[np.int64], funding: Floats, step_ms: int) -> tuple[Fl
     return rates, homeless.astype(np.float64)
 
 
+def known_marks(stamps: NDArray[np.int64], mark: Floats) -> Floats:
+    """Mark prices by bar.
+
+    Args:
+        stamps: int64 [T], opens of bars, ascending.
+        mark: float64 [m, 5], see `Rows`.
+
+    Returns:
+        float64 [T, 4], NaN where the mark price is unknown or cannot be right.
+    """
+    return _marks(stamps, mark)[0]
+
+
 def _marks(stamps: NDArray[np.int64], mark: Floats) -> tuple[Floats, Floats]:
     """float64 [T, 4], NaN where the mark price is unknown; and the times of those that cannot be right."""
     sound = _sound_prices(mark[:, 1:5])

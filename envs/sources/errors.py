@@ -7,3 +7,7 @@ from quantum_trader.envs.errors import QuantumTraderError
 
 class SourceError(QuantumTraderError, RuntimeError):
     """A venue or archive that does not answer, refuses, or sends what cannot be used."""
+
+
+class TurnedAway(SourceError):
+    """The venue does not serve this country or address (HTTP 403 or 451): asking again changes nothing."""

@@ -13,7 +13,8 @@ import numpy as np
 
 from quantum_trader.envs.bars import Floats
 from quantum_trader.envs.errors import ConfigError
-from quantum_trader.envs.sources.errors import SourceError
+from quantum_trader.envs.sources.errors import SourceError, TurnedAway
+from quantum_trader.envs.sources.replies import PLACE, meaning, plain_words, turned_away, wait_of
 from quantum_trader.envs.sources.retry import Retry, Transient
 from quantum_trader.envs.sources.timeframes import HOUR_MS, timeframe_ms
 
@@ -168,7 +169,7 @@ class Venue:
             found = [market for market in markets.values() if symbol == file_name(market)]
         if not found:
             known = sorted({file_name(market) for market in markets.values()} | set(markets))
-            near = difflib.get_close_matches(symbol, known, n=3)
+            near = difflib.get_close_matches(symbol.upper(), known, n=3)
             hint = f"did you mean {' or '.join(near)}?" if near else 'names look like "BTCUSDT".'
             raise ConfigError(f"{self.exchange} has no market {symbol!r}; {hint}")
         # Spot and perpetual often share the venue's name; this software trades perpetuals.
@@ -198,7 +199,7 @@ class Venue:
             status = self._client.last_status
             if status is not None and 400 <= status < 500 and status not in _ASK_AGAIN:
                 raise self._refusal(error, what) from error
-            raise Transient(_reason(error, status), retry_after_s=self._retry_after()) from error
+            raise Transient(_reason(error, status), retry_after_s=self._retry_after(str(error))) from error
         except ccxt.BaseError as error:
             raise self._refusal(error, what) from error
         except (TypeError, KeyError, ValueError, IndexError, AttributeError) as error:
@@ -209,18 +210,16 @@ class Venue:
 
     def _refusal(self, error: Exception, what: str) -> SourceError:
         status = self._client.last_status
-        place = " (HTTP 451: not served to this place)" if status == 451 else ""
+        if status in PLACE:
+            return TurnedAway(turned_away(self.exchange, what, status))
         # ccxt tells of an untrusted certificate only in the cause.
         said = f"{error} {error.__cause__ or ''}" if status is None else str(error)
-        return SourceError(f"{self.exchange} refuses {what}{place}: {' '.join(said.split())[:300]}")
+        return SourceError(f"{self.exchange} refuses {what}: {plain_words(said)}")
 
-    def _retry_after(self) -> float | None:
-        """Seconds that the last answer asked to wait; a date, which the header may hold, counts as none."""
+    def _retry_after(self, said: str) -> float | None:
+        """Seconds that the last answer asked to wait; without an answer there are no headers."""
         headers = getattr(self._client, "last_response_headers", None) or {}
-        try:
-            return max(float(headers["Retry-After"]), 0.0)
-        except (KeyError, ValueError):
-            return None
+        return wait_of(headers.get, said)
 
 
 def file_name(market: dict[str, Any]) -> str:
@@ -245,5 +244,5 @@ def _reason(error: Exception, status: int | None) -> str:
     import ccxt
 
     if status is not None:
-        return f"{type(error).__name__}, HTTP {status}"
+        return meaning(status, type(error).__name__)
     return "no answer in time" if isinstance(error, ccxt.RequestTimeout) else "no connection, or it broke"

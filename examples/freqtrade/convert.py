@@ -56,6 +56,8 @@ def main() -> None:
     parser.add_argument("pair", help='such as "BTC/USDT:USDT"')
     parser.add_argument("folder", type=Path, help="such as user_data/data/binance")
     given = parser.parse_args()
+    if "/" not in given.pair or ":" not in given.pair:  # freqtrade would never look for the files
+        parser.error(f'{given.pair}: expected freqtrade\'s name of a perpetual, such as "BTC/USDT:USDT".')
     try:
         bars = read_bars(given.bars)
     except DataError as error:

@@ -46,6 +46,8 @@ class Live:
     """Requests that may run at a time."""
     requests_per_second: float = 20.0
     """Requests a second, all together; lower it where other programs share this address."""
+    mark: bool = True
+    """Whether to ask for mark prices, one more request a bar; without them accounts go by the last price."""
     loop: LoopConfig = field(default_factory=LoopConfig)
     """How the exchange is polled."""
 
@@ -70,7 +72,8 @@ class Live:
                 "--connections must be at least 1 and --requests-per-second a number above 0, found "
                 f"{self.connections} and {self.requests_per_second:g}."
             )
-        settings = self._loaded().settings
+        loaded = self._loaded()
+        settings = loaded.settings
         rules = BacktestConfig(
             barrier_atr=settings.barrier_atr,
             horizon_bars=settings.horizon_bars,
@@ -93,6 +96,7 @@ class Live:
                 self.timeframe,
                 connections=self.connections,
                 per_second=self.requests_per_second,
+                mark=self.mark,
                 sleep=ending.sleep,
             )
             world = Surroundings(
@@ -107,30 +111,40 @@ class Live:
                 plan,
                 self.loop,
                 world,
-                make_arbiter=self._make_arbiter,
+                make_arbiter=lambda plan, clock: self._set_up(loaded, plan, clock),
                 contract_given=bool(self.contract),
                 check=feed.check,
             )
 
-    def _loaded(self, plan: Plan | None = None, clock: VenueClock | None = None) -> Arbiter:
+    def _loaded(self) -> Arbiter:
+        """The run's models, which are read once."""
         from quantum_trader.agents.arbiter_folder import load_arbiter
-        from quantum_trader.agents.live_config import LiveConfig
         from quantum_trader.agents.self_check import self_check
-        from quantum_trader.envs.sources.timeframes import timeframe_ms
 
-        arbiter = load_arbiter(
-            self.run_folder,
-            confidence_threshold=self.confidence_threshold,
-            contracts=None if plan is None else plan.contracts,
-            step_ms=timeframe_ms(self.timeframe),
-            live=LiveConfig(max_delay_bars=self.loop.max_delay_bars),
-            clock=None if clock is None else clock.now_ms,
-        )
+        arbiter = load_arbiter(self.run_folder, confidence_threshold=self.confidence_threshold)
         self_check(arbiter)
         return arbiter
 
-    def _make_arbiter(self, plan: Plan, clock: VenueClock) -> Arbiter:
-        return self._loaded(plan, clock)
+    def _set_up(self, loaded: Arbiter, plan: Plan, clock: VenueClock) -> Arbiter:
+        """An Arbiter without histories, with the models and settings of `loaded`."""
+        from quantum_trader.agents.arbiter import Arbiter
+        from quantum_trader.agents.live_config import LiveConfig
+        from quantum_trader.envs.sources.timeframes import timeframe_ms
+
+        return Arbiter(
+            tft=loaded.tft,
+            ppo=loaded.ppo,
+            fallback=loaded.fallback,
+            settings=loaded.settings,
+            scaler=loaded.scaler,
+            problems=loaded.problems,
+            model_hash=loaded.model_hash,
+            contracts=plan.contracts,
+            step_ms=timeframe_ms(self.timeframe),
+            live=LiveConfig(max_delay_bars=self.loop.max_delay_bars),
+            drift=None if loaded.drift_watch is None else loaded.drift_watch.reference,
+            clock=clock.now_ms,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,14 +166,14 @@ class LiveStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class LiveExport:
-    """Write the trades, fills or equity of a live session's paper accounts to one file."""
+    """Write the trades, fills, equity or bars of a live session's paper accounts to one file."""
 
     state: Annotated[Path, tyro.conf.Positional]
     """Folder that was given to `live` as --state."""
     output: Annotated[Path, tyro.conf.Positional]
     """The file to write; its suffix, .parquet or .csv, names the format."""
-    what: Literal["trades", "fills", "equity"] = "trades"
-    """One row a closed trade, a fill, or a bar."""
+    what: Literal["trades", "fills", "equity", "bars"] = "trades"
+    """One row a closed trade, a fill, a bar's equity, or a bar as the account met it."""
     symbols: str = ""
     """Symbols to write, separated by commas; empty writes all."""
 

@@ -55,6 +55,7 @@ class Serve(ServiceConfig):
         from quantum_trader.serve.commands.output import say
         from quantum_trader.serve.service.access import read_keys, require_key_beyond_loopback
         from quantum_trader.serve.service.app import create_app
+        from quantum_trader.serve.service.garbage import set_aside
         from quantum_trader.serve.service.log_format import log_to_stderr
         from quantum_trader.serve.service.models import ModelFolders
         from quantum_trader.serve.service.server import Server, listen
@@ -92,6 +93,7 @@ class Serve(ServiceConfig):
                 opener=lambda: _open_desk(folders.load(None), journal, self.desk),
                 models=folders,
                 on_failure=failed,
+                on_models=set_aside,
             )
             server = Server(app, self)
             host, port = listener.getsockname()[:2]

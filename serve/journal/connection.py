@@ -25,6 +25,7 @@ _PATIENCE_S = 30.0
 _LONGEST_PAUSE_S = 0.25
 _BUSY_CODES = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _DAMAGE_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_LOCKED_OUT_CODES = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
 _DISK_CODES = (
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,
@@ -56,10 +57,21 @@ def needs_reopening(error: Exception) -> bool:
     return primary_code(error) in (*_DAMAGE_CODES, *(set(_DISK_CODES) - {sqlite3.SQLITE_FULL}))
 
 
-def explained(error: Exception, path: Path) -> JournalError:
-    """What an error of SQLite means and what to do, in one sentence."""
+def explained(error: Exception, path: Path, *, reading: bool = False) -> JournalError:
+    """What an error of SQLite means and what to do, in one sentence.
+
+    Args:
+        error: what was raised.
+        path: the journal's file.
+        reading: whether the file was to be read only.
+    """
     code = primary_code(error)
-    if code == sqlite3.SQLITE_FULL:
+    if reading and code in _LOCKED_OUT_CODES:
+        what = (
+            "this user cannot read the journal: while nobody writes it, SQLite has to make a file beside it; "
+            "make its folder writable, or copy it to a folder that is"
+        )
+    elif code == sqlite3.SQLITE_FULL:
         what = "the disk is full; free some space"
     elif code in _BUSY_CODES:
         what = "another program keeps the journal from being written; close what holds a transaction open"
@@ -67,13 +79,23 @@ def explained(error: Exception, path: Path) -> JournalError:
         what = "the file cannot be written; make the file and its folder writable"
     elif isinstance(error, OSError) or code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         what = "the file cannot be opened; check that its folder exists and may be written"
+    elif code == sqlite3.SQLITE_NOTADB:
+        what = f"the file is damaged or no journal ({error}); check the path, or move the file aside"
     elif code in _DAMAGE_CODES:
-        what = f"the file is damaged or no journal ({error}); move it aside, a new one is then made"
+        what = damaged(str(error))
     elif code in _DISK_CODES:
         what = f"the disk failed ({error}); check its health and free space"
     else:
         what = f"SQLite cannot use it ({error}); check the file with `quantum-trader journal info`"
     return JournalError(f"{path}: {what}.")
+
+
+def damaged(found: str) -> str:
+    """What to say of a file in which damage was found."""
+    return (
+        f"the file is damaged ({' '.join(found.split())}); export the times or symbols that can be read, "
+        "then move it aside with its -wal and -shm files: a new one is made"
+    )
 
 
 def patiently(action: Callable[[], Result], *, patience_s: float = _PATIENCE_S) -> Result:
@@ -139,14 +161,14 @@ def open_reader(path: Path) -> sqlite3.Connection:
             uri, uri=True, timeout=_PATIENCE_S, isolation_level=None, check_same_thread=False
         )
     except sqlite3.Error as error:
-        raise explained(error, path) from error
+        raise explained(error, path, reading=True) from error
     try:
         connection.execute("PRAGMA query_only = ON")
         if not patiently(lambda: check_file(connection, path)):
             raise JournalError(f"{path}: the file is empty, not a journal; check the path.")
     except sqlite3.Error as error:
         connection.close()
-        raise explained(error, path) from error
+        raise explained(error, path, reading=True) from error
     except BaseException:
         connection.close()
         raise

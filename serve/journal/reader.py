@@ -20,7 +20,7 @@ from quantum_trader.serve.journal.codec import (
     read_bar,
     read_row,
 )
-from quantum_trader.serve.journal.connection import explained, open_reader, patiently
+from quantum_trader.serve.journal.connection import damaged, explained, open_reader, patiently
 from quantum_trader.serve.journal.errors import JournalError
 from quantum_trader.serve.journal.records import JournalRow, JournalState
 from quantum_trader.serve.journal.schema import TOTALS, WAITING
@@ -222,9 +222,7 @@ class JournalReader:
         """
         found = self.query("PRAGMA quick_check(1)")[0][0]
         if found != "ok":
-            raise JournalError(
-                f"{self.path}: the file is damaged ({found}); export what can be read and move it aside."
-            )
+            raise JournalError(f"{self.path}: {damaged(found)}.")
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of one query, which is one transaction.
@@ -252,7 +250,7 @@ class JournalReader:
         try:
             return patiently(attempt)
         except sqlite3.Error as error:
-            raise explained(error, self.path) from error
+            raise explained(error, self.path, reading=True) from error
 
     def close(self) -> None:
         """Close the file; calling it again does nothing."""

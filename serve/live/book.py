@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from quantum_trader.envs.paper_account import PaperAccount
+from quantum_trader.envs.bars import Bar
+from quantum_trader.envs.paper_account import Mark, PaperAccount
 from quantum_trader.envs.paper_log import (
     PaperFill,
     PaperLog,
@@ -22,6 +23,7 @@ from quantum_trader.envs.paper_log import (
 )
 from quantum_trader.envs.paper_state import plain_number
 from quantum_trader.serve.live.errors import StoreError
+from quantum_trader.serve.live.feed import MarkedBar
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS accounts (
@@ -35,6 +37,13 @@ CREATE TABLE IF NOT EXISTS trades (
 CREATE TABLE IF NOT EXISTS fills (
     symbol TEXT NOT NULL, number INTEGER NOT NULL, bar_ms INTEGER NOT NULL, numbers TEXT NOT NULL,
     PRIMARY KEY (symbol, number)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS marks (
+    symbol TEXT NOT NULL, bar_ms INTEGER NOT NULL,
+    open REAL NOT NULL, high REAL NOT NULL, low REAL NOT NULL, close REAL NOT NULL,
+    PRIMARY KEY (symbol, bar_ms)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS late_funding (
+    symbol TEXT NOT NULL, bar_ms INTEGER NOT NULL, rate REAL NOT NULL,
+    PRIMARY KEY (symbol, bar_ms)) WITHOUT ROWID;
 """
 _VERSION = 1
 _BUSY_S = 30.0
@@ -72,7 +81,7 @@ class PaperBook:
                 self._connection.execute("PRAGMA journal_mode = WAL")
                 self._connection.execute("PRAGMA synchronous = FULL")
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0 and not read_only:
+            if version in (0, _VERSION) and not read_only:
                 self._connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {_VERSION}; COMMIT;")
             elif version != _VERSION:
                 raise StoreError(
@@ -101,18 +110,80 @@ class PaperBook:
         """
         with self._explained(), self._transaction():
             for symbol, account in accounts.items():
-                self._add_log(symbol, account)
-                self._connection.executemany(
-                    "INSERT OR REPLACE INTO equity VALUES (?, ?, ?, ?)",
-                    [
-                        (symbol, point.bar_ms, point.equity, point.position)
-                        for point in points.get(symbol, [])
-                    ],
-                )
+                self._add_account(symbol, account, points.get(symbol, []))
+
+    def save_marks(self, marks: Mapping[str, tuple[int, Mark | None]]) -> None:
+        """Commit the mark prices of bars that accounts will meet; before the journal has the bars.
+
+        Args:
+            marks: by symbol, a bar's open and its mark price; None forgets one of an earlier attempt.
+        """
+        with self._explained(), self._transaction():
+            for symbol, (bar_ms, mark) in marks.items():
                 self._connection.execute(
-                    "INSERT OR REPLACE INTO accounts VALUES (?, ?, ?)",
-                    (symbol, account.last_timestamp, json.dumps(account.state(), allow_nan=False)),
+                    "DELETE FROM marks WHERE symbol = ? AND bar_ms >= ?", (symbol, bar_ms)
                 )
+                if mark is not None:
+                    values = (symbol, bar_ms, mark.open, mark.high, mark.low, mark.close)
+                    self._connection.execute("INSERT INTO marks VALUES (?, ?, ?, ?, ?, ?)", values)
+
+    def forget_marks(self, symbol: str, after_ms: int) -> None:
+        """Delete mark prices of bars that the journal never got: another start may find others, or none."""
+        if self._rows("SELECT 1 FROM marks WHERE symbol = ? AND bar_ms > ? LIMIT 1", symbol, after_ms):
+            with self._explained(), self._transaction():
+                self._forget_marks(symbol, after_ms + 1)
+
+    def restate(
+        self, account: PaperAccount, points: Sequence[EquityPoint], rates: Mapping[int, float]
+    ) -> None:
+        """Replace what the account did from the first bar of `rates` on, all in one commit.
+
+        Args:
+            account: stepped again through these bars; its log is drained.
+            points: equity at them.
+            rates: funding that was published late, by the open of its bar.
+        """
+        symbol, first_ms = account.symbol, min(rates)
+        with self._explained(), self._transaction():
+            for table, column in (("trades", "exit_ms"), ("fills", "bar_ms"), ("equity", "bar_ms")):
+                self._connection.execute(
+                    f"DELETE FROM {table} WHERE symbol = ? AND {column} >= ?", (symbol, first_ms)
+                )
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO late_funding VALUES (?, ?, ?)",
+                [(symbol, bar_ms, rate) for bar_ms, rate in rates.items()],
+            )
+            self._add_account(symbol, account, points)
+
+    def completed(
+        self, symbol: str, bars: Sequence[Bar], rates: Mapping[int, float] | None = None
+    ) -> list[MarkedBar]:
+        """Bars of the journal as the account meets them: with mark prices, and funding that came late.
+
+        Args:
+            symbol: whose.
+            bars: oldest first.
+            rates: funding that the book does not have yet, by the open of its bar.
+        """
+        if not bars:
+            return []
+        span = (symbol, bars[0].timestamp, bars[-1].timestamp)
+        chosen = "WHERE symbol = ? AND bar_ms BETWEEN ? AND ?"
+        late = dict(self._rows(f"SELECT bar_ms, rate FROM late_funding {chosen}", *span)) | dict(rates or {})
+        found = self._rows(f"SELECT bar_ms, open, high, low, close FROM marks {chosen}", *span)
+        marks = {row[0]: Mark(open=row[1], high=row[2], low=row[3], close=row[4]) for row in found}
+        return [
+            MarkedBar(
+                **{**vars(bar), "funding_rate": late.get(bar.timestamp, bar.funding_rate)},
+                mark=marks.get(bar.timestamp),
+            )
+            for bar in bars
+        ]
+
+    def begun_ms(self, symbol: str) -> int | None:
+        """Open of the first bar that an account has traded on; None where there is none."""
+        first = self._rows("SELECT MIN(bar_ms) FROM equity WHERE symbol = ?", symbol)[0][0]
+        return None if first is None else int(first)
 
     def symbols(self) -> list[str]:
         """Symbols that have an account, by name."""
@@ -151,6 +222,20 @@ class PaperBook:
     def close(self) -> None:
         """Close the file; calling it again does nothing."""
         self._connection.close()
+
+    def _forget_marks(self, symbol: str, first_ms: int) -> None:
+        self._connection.execute("DELETE FROM marks WHERE symbol = ? AND bar_ms >= ?", (symbol, first_ms))
+
+    def _add_account(self, symbol: str, account: PaperAccount, points: Sequence[EquityPoint]) -> None:
+        self._add_log(symbol, account)
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO equity VALUES (?, ?, ?, ?)",
+            [(symbol, point.bar_ms, point.equity, point.position) for point in points],
+        )
+        self._connection.execute(
+            "INSERT OR REPLACE INTO accounts VALUES (?, ?, ?)",
+            (symbol, account.last_timestamp, json.dumps(account.state(), allow_nan=False)),
+        )
 
     def _add_log(self, symbol: str, account: PaperAccount) -> None:
         log: PaperLog = account.drain()

@@ -20,3 +20,7 @@ class FeedError(QuantumTraderError, RuntimeError):
 
 class StoreError(QuantumTraderError, RuntimeError):
     """The folder of a live session cannot be read or written: the message says why and what to do."""
+
+
+class TurnedAwayError(FeedError):
+    """The venue does not serve this country or address: asking again changes nothing."""

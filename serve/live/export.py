@@ -1,7 +1,9 @@
-"""Trades, fills and equity of a live session's accounts as one parquet or CSV file."""
+"""Trades, fills, equity and bars of a live session's accounts as one parquet or CSV file."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -9,19 +11,31 @@ import pandas as pd
 
 from quantum_trader.envs.errors import ConfigError
 from quantum_trader.envs.files import atomic_file
+from quantum_trader.serve.journal.reader import JournalReader
 from quantum_trader.serve.live.book import PaperBook
-from quantum_trader.serve.live.config import BOOK, read_plan
+from quantum_trader.serve.live.config import BOOK, JOURNAL, read_plan
+from quantum_trader.serve.live.feed import MarkedBar
+
+What = Literal["trades", "fills", "equity", "bars"]
 
 
 def export(
-    folder: Path, output: Path, *, what: Literal["trades", "fills", "equity"] = "trades", symbols: str = ""
+    folder: Path,
+    output: Path,
+    *,
+    what: Literal["trades", "fills", "equity", "bars"] = "trades",
+    symbols: str = "",
 ) -> int:
     """Write the file, whole or not at all; columns as `PaperBook` gives them, with `symbol` in front.
+
+    Bars have the columns of a data file (see `quantum_trader.envs.load`): with the journal's actions,
+    `run_actions` gives the account's equity on them to the bit.
 
     Args:
         folder: of the session, which may be running.
         output: ends in .parquet or .csv.
-        what: a row is a closed trade, a fill, or a bar.
+        what: a row is a closed trade, a fill, a bar's equity, or a bar as the account met it: with its mark
+            price, and with funding that was published late.
         symbols: separated by commas; empty takes all.
 
     Returns:
@@ -30,6 +44,7 @@ def export(
     Raises:
         ConfigError: an unknown symbol or ending, or no folder of a live session.
         StoreError: the accounts cannot be read.
+        JournalError: the journal cannot be read.
     """
     if output.suffix not in (".parquet", ".csv"):
         raise ConfigError(f"{output}: expected a name ending in .parquet or .csv; rename it.")
@@ -41,7 +56,10 @@ def export(
         for name in wanted:
             if name not in known:
                 raise ConfigError(f"{folder}: there is no account of {name!r}; it has {', '.join(known)}.")
-        frames = [_named(getattr(book, what)(name), name) for name in wanted]
+        if what == "bars":
+            frames = _bars(book, folder / JOURNAL, wanted)
+        else:
+            frames = [_named(getattr(book, what)(name), name) for name in wanted]
     finally:
         book.close()
     if not frames:
@@ -53,6 +71,23 @@ def export(
         else:
             table.to_csv(temporary, index=False)
     return len(table)
+
+
+def _bars(book: PaperBook, journal: Path, symbols: Sequence[str]) -> list[pd.DataFrame]:
+    with JournalReader(journal) as reader:
+        return [_named(_bars_frame(book.completed(name, reader.bars(name))), name) for name in symbols]
+
+
+def _bars_frame(bars: Sequence[MarkedBar]) -> pd.DataFrame:
+    """Columns of a data file; a mark price that is not known is empty."""
+    names = ("open", "high", "low", "close", "volume", "funding_rate")
+    frame = pd.DataFrame({name: [getattr(bar, name) for bar in bars] for name in names}, dtype="float64")
+    stamps = pd.Series([bar.timestamp for bar in bars], dtype="int64")
+    frame.insert(0, "timestamp", pd.to_datetime(stamps, unit="ms", utc=True))
+    for name in ("open", "high", "low", "close"):
+        marks = [math.nan if bar.mark is None else getattr(bar.mark, name) for bar in bars]
+        frame[f"mark_{name}"] = pd.Series(marks, dtype="float64")
+    return frame
 
 
 def _named(frame: pd.DataFrame, symbol: str) -> pd.DataFrame:

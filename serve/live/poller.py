@@ -11,8 +11,8 @@ from quantum_trader.envs.bars import Bar
 from quantum_trader.envs.errors import DataError, QuantumTraderError
 from quantum_trader.envs.live_bar import as_bar
 from quantum_trader.serve.live.clock import VenueClock
-from quantum_trader.serve.live.errors import FeedError
-from quantum_trader.serve.live.feed import Feed
+from quantum_trader.serve.live.errors import FeedError, TurnedAwayError
+from quantum_trader.serve.live.feed import UNMARKED, Feed, MarkedBar, Settlements
 from quantum_trader.serve.live.loop_config import LoopConfig
 from quantum_trader.serve.live.track import Track
 
@@ -23,6 +23,8 @@ _PREPARE_S = 120.0
 """Seconds after its open at which a bar's funding rate is asked for."""
 _PREPARE_AGAIN = 0.9
 """Part of the bar after which it is asked for again: some are published late."""
+_TURNED_AWAY = 3
+"""Times in a row that a venue turns this place away before that is believed: firewalls err, too."""
 
 
 class Poller:
@@ -51,6 +53,9 @@ class Poller:
         self._feed, self._clock, self._say = feed, clock, say
         self.config, self.step_ms = config, step_ms
         self._asking: dict[Future[list[Bar]], Track] = {}
+        self._preparing: dict[Future[Settlements], Track] = {}
+        self._overdue: set[Future[Settlements]] = set()
+        self._slow: set[Future[list[Bar]]] = set()
         self._prepared_ms = 0
         self._clock_fails = False
         self._pool = ThreadPoolExecutor(max_workers=_WORKERS, thread_name_prefix="live-feed")
@@ -60,6 +65,9 @@ class Poller:
 
         Returns:
             The past of symbols that had none; None where nobody answered.
+
+        Raises:
+            TurnedAwayError: the venue does not serve this place.
         """
         self._synchronise()
         self._ask(self._clock.now_ms())
@@ -77,7 +85,12 @@ class Poller:
         self._prepared_ms = due
         for track in self._tracks:
             if self._due_ms(track) > now and not track.failures:
-                self._pool.submit(_quietly, self._feed, track.symbol, now)
+                self._preparing[self._pool.submit(_quietly, self._feed, track.symbol, now)] = track
+
+    def settlements(self) -> list[tuple[Track, Settlements]]:
+        """What `prepare` has learned since this was last called."""
+        done = [future for future in self._preparing if future.done()]
+        return [(self._preparing.pop(future), future.result()) for future in done]
 
     def due_in_s(self) -> float:
         """Seconds until somebody is to be asked or may have answered."""
@@ -104,14 +117,26 @@ class Poller:
     def _ask(self, now: int) -> None:
         """Ask for the bars of every symbol whose time has come."""
         busy = {track.symbol for track in self._asking.values()}
-        for track in self._tracks:
-            if track.symbol in busy or track.waiting or self._due_ms(track) > now:
-                continue
+        due = [
+            track
+            for track in self._tracks
+            if not (track.symbol in busy or track.waiting or self._due_ms(track) > now)
+        ]
+        if due:
+            self._wait_for_rates()
+        for track in due:
             since = track.since_ms = self._since(track, now)
             until = now
             if track.last_ms is not None and not track.empty:
                 until = min(now, since + self.config.page_bars * self.step_ms)
-            self._asking[self._pool.submit(self._feed.closed_bars, track.symbol, since, until)] = track
+            new = track.last_ms is None
+            asked = self._pool.submit(_bars, self._feed, track.symbol, since, until, new=new)
+            self._asking[asked] = track
+
+    def _wait_for_rates(self) -> None:
+        """Rates that are being asked for need not be asked for again; one that hangs is waited for once."""
+        wait(self._preparing.keys() - self._overdue, timeout=self.config.together_s)
+        self._overdue = {future for future in self._preparing if not future.done()}
 
     def _due_ms(self, track: Track) -> int:
         """When to ask for bars: not before the next one has closed, nor before a wait after failures ends."""
@@ -131,7 +156,10 @@ class Poller:
         """What has been answered; symbols that take long are left for the next time."""
         if not self._asking:
             return None
-        done, _ = wait(self._asking, timeout=self.config.together_s)
+        # A request that hangs is waited for once: it must not hold up those who are asked beside it.
+        wait(self._asking.keys() - self._slow, timeout=self._patience_s())
+        done = {future for future in self._asking if future.done()}
+        self._slow = self._asking.keys() - done
         past: dict[str, list[Bar]] = {}
         for future in [future for future in self._asking if future in done]:
             track = self._asking.pop(future)
@@ -139,6 +167,8 @@ class Poller:
                 bars = self._sound(track, future.result())
             except QuantumTraderError as error:
                 self.failed(track, error)
+                if isinstance(error, TurnedAwayError) and track.turned_away >= _TURNED_AWAY:
+                    raise
                 continue
             except Exception as error:
                 # Whatever a library does with one symbol's answer, the others go on.
@@ -148,6 +178,15 @@ class Poller:
             self._recovered(track)
             self._take(track, bars, past)
         return past if done else None
+
+    def _patience_s(self) -> float:
+        """Seconds to wait for answers: until the next symbol is due at most."""
+        busy = {track.symbol for track in self._asking.values()}
+        idle = [
+            self._due_ms(track) for track in self._tracks if track.symbol not in busy and not track.waiting
+        ]
+        left = (min(idle) - self._clock.now_ms()) / 1000.0 if idle else self.config.together_s
+        return min(max(left, 0.05), self.config.together_s)
 
     def _sound(self, track: Track, found: Sequence[Bar]) -> list[Bar]:
         """Closed bars that were asked for, each once, without those that cannot be right."""
@@ -172,7 +211,7 @@ class Poller:
             track.empty += 1
             track.next_try_ms = now + int(self._delay_s(track.empty - 1) * 1000)
             return
-        if self._doubtful(track, bars):
+        if self._doubtful(track, bars) or self._unmarked(track, bars):
             track.next_try_ms = now + int(self.config.retry_s * 1000)
             return
         if track.last_ms is None:
@@ -193,6 +232,16 @@ class Poller:
         track.doubted_ms = hole
         return True
 
+    def _unmarked(self, track: Track, bars: Sequence[Bar]) -> bool:
+        """Whether the newest bar has no mark price and has not been asked for a second time."""
+        newest = bars[-1]
+        if not isinstance(newest, MarkedBar) or newest.mark is not None or newest.missing == UNMARKED:
+            return False
+        if track.unmarked_ms == newest.timestamp:
+            return False
+        track.unmarked_ms = newest.timestamp
+        return True
+
     def failed(self, track: Track, error: QuantumTraderError) -> None:
         """Note a failure and say when to try again, from the bar after the last that was taken in."""
         now = self._clock.now_ms()
@@ -204,6 +253,7 @@ class Poller:
         if str(error) != track.error:
             self._say(f"{track.symbol}: {error}")
         track.failures += 1
+        track.turned_away = track.turned_away + 1 if isinstance(error, TurnedAwayError) else 0
         track.error = str(error)
 
     def _delay_s(self, attempts: int) -> float:
@@ -213,11 +263,21 @@ class Poller:
     def _recovered(self, track: Track) -> None:
         if track.failures:
             self._say(f"{track.symbol}: answers again")
-        track.failures, track.error, track.failing_since_ms = 0, "", 0
+        track.failures, track.error, track.failing_since_ms, track.turned_away = 0, "", 0, 0
 
 
-def _quietly(feed: Feed, symbol: str, now_ms: int) -> None:
+def _bars(feed: Feed, symbol: str, since_ms: int, until_ms: int, *, new: bool) -> list[Bar]:
+    """Closed bars with what is wanted of them; no account meets the past of a new symbol."""
+    bars = feed.closed_bars(symbol, since_ms, until_ms)
+    return bars if new else feed.marked(symbol, bars)
+
+
+def _quietly(feed: Feed, symbol: str, now_ms: int) -> Settlements:
     try:
-        feed.prepare(symbol, now_ms)
+        return feed.prepare(symbol, now_ms)
     except QuantumTraderError:
-        return
+        return Settlements()
+    except Exception:
+        # Whatever a library does with one answer: the bar's own question brings the rate, or says why not.
+        _log.exception("%s: funding rates could not be used", symbol)
+        return Settlements()

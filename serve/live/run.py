@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from quantum_trader.agents.arbiter import Arbiter
+from quantum_trader.envs.paper_account import PaperAccount
 from quantum_trader.envs.sources.timeframes import timeframe_ms
 from quantum_trader.serve.desk import Desk
 from quantum_trader.serve.desk_config import DeskConfig
@@ -19,7 +20,7 @@ from quantum_trader.serve.journal.journal import Journal
 from quantum_trader.serve.live.book import PaperBook
 from quantum_trader.serve.live.clock import VenueClock
 from quantum_trader.serve.live.config import BOOK, JOURNAL, Plan, settled_plan
-from quantum_trader.serve.live.errors import FeedError, StoreError
+from quantum_trader.serve.live.errors import FeedError, StoreError, TurnedAwayError
 from quantum_trader.serve.live.feed import Feed
 from quantum_trader.serve.live.lock import FolderLock
 from quantum_trader.serve.live.loop_config import LoopConfig
@@ -73,14 +74,16 @@ def run_live(
         ConfigError: another session works in the folder, it was started differently, or there is no such
             market.
         FeedError: the exchange does not answer at the start.
+        TurnedAwayError: it does not serve this country or address, now or then.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = FolderLock(folder)
     try:
         unknown = _unknown(folder, wanted)
         if check is not None and unknown:
-            with _first_contact():
-                check(unknown)
+            _first_contact(lambda: check(unknown), world)
+        for symbol, contract in wanted.contracts.items():  # before the folder is bound to these rules
+            PaperAccount(symbol, contract, wanted.rules)
         plan = settled_plan(folder, wanted, contract_given=contract_given)
         _find_the_time(world, patient=not unknown)
         _persistently(folder, plan, tuple(wanted.contracts), config, world, make_arbiter)
@@ -102,29 +105,42 @@ def _unknown(folder: Path, wanted: Plan) -> list[str]:
     return [symbol for symbol in wanted.contracts if symbol not in known]
 
 
-@contextlib.contextmanager
-def _first_contact() -> Iterator[None]:
-    """At a first start nobody knows yet whether the exchange can be reached from here: say so and end."""
-    try:
-        yield
-    except FeedError as error:
-        raise FeedError(
-            f"the exchange does not answer ({error}); check the connection and start again."
-        ) from error
+def _first_contact(ask: Callable[[], object], world: Surroundings) -> None:
+    """At a first start nobody knows yet whether the exchange can be reached from here: say so and end.
+
+    An exchange that asks for a pause can be reached: it is waited for.
+    """
+    while not world.stopped():
+        try:
+            ask()
+            return
+        except TurnedAwayError:
+            raise
+        except FeedError as error:
+            if error.retry_after_s is None:
+                raise FeedError(
+                    f"the exchange does not answer ({error}); check the connection and start again."
+                ) from error
+            world.say(
+                f"the exchange asks for a pause ({error}); trying again in {error.retry_after_s:,.0f} s"
+            )
+            world.sleep(error.retry_after_s)
 
 
 def _find_the_time(world: Surroundings, *, patient: bool) -> None:
     """The first look at the exchange's clock; a session that was under way waits until it answers."""
     if not patient:
-        with _first_contact():
-            return world.clock.sync()
+        return _first_contact(world.clock.sync, world)
     rest = _FIRST_REST_S
     while not world.stopped():
         try:
             return world.clock.sync()
+        except TurnedAwayError:
+            raise
         except FeedError as error:
-            world.say(f"the exchange does not answer ({error}); trying again in {rest:g} s")
-        world.sleep(rest)
+            pause = max(rest, error.retry_after_s or 0.0)
+            world.say(f"the exchange does not answer ({error}); trying again in {pause:,.0f} s")
+            world.sleep(pause)
         rest = min(2.0 * rest, _LONGEST_REST_S)
 
 
@@ -186,7 +202,11 @@ def _run_once(
             note=note,
         )
         session.restore()
-        session.run()
+        try:
+            session.run()
+        except TurnedAwayError:
+            note(session, running=False)
+            raise
         note(session, running=False)
 
 

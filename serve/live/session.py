@@ -14,7 +14,8 @@ from quantum_trader.serve.journal.errors import JournalError
 from quantum_trader.serve.live.book import PaperBook
 from quantum_trader.serve.live.clock import VenueClock
 from quantum_trader.serve.live.errors import FeedError
-from quantum_trader.serve.live.feed import Feed
+from quantum_trader.serve.live.feed import Feed, MarkedBar
+from quantum_trader.serve.live.late import book_late
 from quantum_trader.serve.live.loop_config import LoopConfig
 from quantum_trader.serve.live.poller import Poller
 from quantum_trader.serve.live.rebuild import rebuild
@@ -70,6 +71,7 @@ class LiveSession:
             symbol: Track(symbol=symbol, account=PaperAccount(symbol, contract, rules, step_ms=step_ms))
             for symbol, contract in contracts.items()
         }
+        self._known_differing = 0
         self._sleep, self._stopped, self._say, self._note = sleep, stopped, say, note
         self._poller = Poller(self.tracks.values(), feed, clock, config, step_ms=step_ms, say=say)
 
@@ -80,8 +82,12 @@ class LiveSession:
             JournalError, StoreError, ConfigError: see `quantum_trader.serve.live.rebuild.rebuild`.
         """
         assert self.desk.journal is not None
+        self._known_differing = self._differing()  # before anything is read: a later change is noticed
+        written = self._total("decisions", "bars")
         self.desk.restore(self.tracks)
         known = [track for track in self.tracks.values() if self._rebuilt(track)]
+        if self._total("decisions", "bars") != written:
+            raise JournalError("the journal was written to while it was read; it is read again.")
         self._save(known)
         if known:
             self._say(f"resumed {_counted(len(known), 'symbol')} at {_newest(known)}")
@@ -98,6 +104,7 @@ class LiveSession:
                 if past:
                     self._begin(past)
                 self._decide_waiting()
+                self._book_late()
                 if past is not None:
                     self._note(self)
                 self._poller.prepare()
@@ -105,6 +112,17 @@ class LiveSession:
         finally:
             self._poller.close()
             self._note(self)
+
+    def _book_late(self) -> None:
+        """Book funding that was published after its bar had been decided on."""
+        assert self.desk.journal is not None
+        for track, told in self._poller.settlements():
+            rates = book_late(track, told, self.desk.journal.reader, self.book)
+            for moment, rate in rates.items():
+                said = f"{track.symbol}: funding of {clock_time(moment)}, {rate:+.4%}, was published late"
+                self._say(f"{said}; the account has it now")
+            if rates:
+                self._note(self)
 
     def _rebuilt(self, track: Track) -> bool:
         assert self.desk.journal is not None
@@ -152,10 +170,12 @@ class LiveSession:
 
     def _round(self, batch: Mapping[str, Bar]) -> list[Track]:
         """Journal, accounts, book; the symbols whose bar was taken in."""
-        answers = self.desk.decide(batch)
+        self._save_marks(batch)
+        answers = self.desk.decide({symbol: _plain(bar) for symbol, bar in batch.items()})
         for answer in answers.values():
             if not answer.journaled:
                 raise JournalError(answer.fault or "the journal did not take a decision.")
+        self._check_journal()
         moved = []
         for symbol, bar in batch.items():
             track, decision = self.tracks[symbol], answers[symbol].decision
@@ -163,12 +183,52 @@ class LiveSession:
                 self._poller.failed(track, FeedError(decision.reason))
                 continue
             track.step(bar)
+            self._note_mark(track, bar)
             track.order = order_of(decision, bar.timestamp)
             track.decision = decision
             track.decided += 1
             moved.append(track)
         self._save(moved)
         return moved
+
+    def _save_marks(self, batch: Mapping[str, Bar]) -> None:
+        """Before the journal has the bars: what it has must be complete for a replay."""
+        marks = {
+            symbol: (bar.timestamp, bar.mark) for symbol, bar in batch.items() if isinstance(bar, MarkedBar)
+        }
+        if marks:
+            self.book.save_marks(marks)
+
+    def _note_mark(self, track: Track, bar: Bar) -> None:
+        missing = bar.missing if isinstance(bar, MarkedBar) else ""
+        if missing:
+            track.unmarked += 1
+            if missing != track.missing:
+                self._say(
+                    f"{track.symbol}: no mark price at {clock_time(bar.timestamp)} ({missing}); "
+                    "the account goes by the last price"
+                )
+        track.missing = missing
+
+    def _check_journal(self) -> None:
+        """Compare what was decided with what is on disk.
+
+        The first decision on a bar counts. A journal that was given up while its disk hung may have written
+        one after this session had read it, and before this one's: then the disk's is the truth.
+        """
+        found = self._differing()
+        if self._known_differing != found:
+            raise JournalError("the journal has another decision or bar than the one just taken; it counts.")
+
+    def _differing(self) -> int:
+        """Decisions and bars that were offered to the journal when it had others for the same bar."""
+        return self._total("differing_decisions", "differing_bars")
+
+    def _total(self, *names: str) -> int:
+        assert self.desk.journal is not None
+        places = ", ".join("?" * len(names))
+        query = f"SELECT SUM(value) FROM totals WHERE name IN ({places})"
+        return int(self.desk.journal.reader.query(query, names)[0][0])
 
     def _save(self, tracks: Sequence[Track]) -> None:
         accounts = {track.symbol: track.account for track in tracks}
@@ -196,6 +256,10 @@ class LiveSession:
         left = self._poller.due_in_s()
         if left > 0:
             self._sleep(min(left, _LONGEST_NAP_S))
+
+
+def _plain(bar: Bar) -> Bar:
+    return bar.plain() if isinstance(bar, MarkedBar) else bar
 
 
 def _newest(tracks: Sequence[Track]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +71,10 @@ class SymbolStatus:
     left_out_bars: int
     """Bars that the exchange sent and that cannot be right."""
     result: Result
+    last_price_bars: int = 0
+    """Bars of this run on which the account went by the last price, as no mark price could be had."""
+    no_mark_price: str = ""
+    """Why the newest of them had none; empty where the newest bar has one, or none is asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,11 +174,17 @@ def described(folder: Path) -> str:
     lines = [summary(results(folder))]
     status = read_status(folder)
     if status is not None:
-        state = "running" if status.running else "ended"
+        state = "ended" if not status.running else "running" if _alive(status.process) else "cut off"
         lines.append(
             f"{state} as of {status.written} UTC, process {status.process}, model {status.model_hash}"
         )
-        lines += [f"{s.symbol}: {s.condition}: {s.error or 'no new bar'}" for s in status.symbols if s.error]
+        lines += [_trouble(symbol) for symbol in status.symbols if symbol.condition != "live"]
+        lines += [
+            f"{s.symbol}: the account goes by the last price: {s.no_mark_price} "
+            f"({s.last_price_bars:,} bars of this run)"
+            for s in status.symbols
+            if s.no_mark_price
+        ]
     return "\n".join(lines)
 
 
@@ -199,6 +210,24 @@ def summary(found: Sequence[Result]) -> str:
         costs = [sum(getattr(r, name) for r in found) for name in ("fees", "slippage", "funding")]
         lines.append(_columns("together", equity, start, trades, won, costs, ""))
     return "\n".join(lines)
+
+
+def _alive(process: int) -> bool:
+    """Whether a process of this machine still exists; true where that cannot be told."""
+    if sys.platform == "win32":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _trouble(symbol: SymbolStatus) -> str:
+    why = symbol.error or {"silent": "no new bar", "warming up": symbol.reason}.get(symbol.condition, "")
+    return f"{symbol.symbol}: {symbol.condition}{f': {why}' if why else ''}"
 
 
 def _line(result: Result) -> str:
@@ -239,6 +268,8 @@ def _symbol(track: Track, book: PaperBook) -> SymbolStatus:
         reason="" if decision is None else decision.reason,
         left_out_bars=track.left_out,
         result=_result(track.account, book),
+        last_price_bars=track.unmarked,
+        no_mark_price=track.missing,
     )
 
 

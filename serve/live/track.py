@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import deque
 from collections.abc import Sequence
@@ -12,8 +13,13 @@ from quantum_trader.envs.actions import Action
 from quantum_trader.envs.bars import Bar
 from quantum_trader.envs.errors import ConfigError
 from quantum_trader.envs.paper_account import PaperAccount
+from quantum_trader.envs.sources.timeframes import HOUR_MS
 from quantum_trader.serve.journal.records import Entry
 from quantum_trader.serve.live.book import EquityPoint
+from quantum_trader.serve.live.feed import MarkedBar
+
+_REMEMBERED = 12
+"""States kept for bars without funding. One costs 4 KB; older ones are made again from the journal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +54,12 @@ class Track:
         doubted_ms: first bar after a hole that was asked for twice.
         decided: bars decided on in this run.
         left_out: bars that the venue sent and that cannot be right.
+        unmarked_ms: newest bar that was asked for twice for want of a mark price.
+        unmarked: bars of this run that the account met with the last price in place of a mark price.
+        missing: why the newest of them had none; empty where the newest bar has one.
+        turned_away: times in a row that the venue refused to serve this place.
+        checked: moments of settlements that the account has met.
+        before: the account before the newest bars on which funding may still be booked, by the bars' opens.
     """
 
     symbol: str
@@ -66,6 +78,12 @@ class Track:
     doubted_ms: int | None = None
     decided: int = 0
     left_out: int = 0
+    unmarked_ms: int | None = None
+    unmarked: int = 0
+    missing: str = ""
+    turned_away: int = 0
+    before: dict[int, str] = field(default_factory=dict)
+    checked: set[int] = field(default_factory=set)
 
     @property
     def newest_ms(self) -> int | None:
@@ -91,14 +109,26 @@ class Track:
 
     def step(self, bar: Bar) -> None:
         """Let the account meet the next bar with the decision taken before it."""
+        mark = bar.mark if isinstance(bar, MarkedBar) else None
+        self._remember(bar)
         if self.order is None or self.order.bar_ms != self.account.last_timestamp:
-            self.account.step(None, bar)
+            self.account.step(None, bar, mark=mark)
         else:
-            self.account.step(float(self.order.action), bar, atr=self.order.atr)
+            self.account.step(float(self.order.action), bar, atr=self.order.atr, mark=mark)
         self.points.append(
             EquityPoint(bar_ms=bar.timestamp, equity=self.account.equity, position=self.account.position)
         )
         self.last_ms = bar.timestamp
+
+    def _remember(self, bar: Bar) -> None:
+        """Keep the account as it is before a bar whose funding may be published later."""
+        if not self.account.contract.has_funding or not math.isnan(bar.funding_rate):
+            return
+        if bar.timestamp % HOUR_MS and self.account.step_ms <= HOUR_MS:  # funding settles on whole hours
+            return
+        self.before[bar.timestamp] = json.dumps(self.account.state(), allow_nan=False)
+        while len(self.before) > _REMEMBERED:
+            del self.before[next(iter(self.before))]
 
 
 def order_of(source: Entry | Decision, bar_ms: int) -> Order:

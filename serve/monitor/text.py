@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
+from quantum_trader.evaluate.bootstrap import Interval
 from quantum_trader.serve.monitor.records import AgentFigures, Explanation, LatestDecision, MonitorReport
 from quantum_trader.serve.monitor.words import TOO_FEW, at, interval, percent, some
 
@@ -38,11 +39,20 @@ def _head(report: MonitorReport) -> str:
     latency = report.latency
     lines = [
         f"journal at {at(report.generated_ms)} UTC, bars from {since} to {until}",
-        f"symbols  {len(report.symbols)}: {some(report.symbols, 8)}" if report.symbols else "symbols  none",
+        _symbols(report.symbols),
         f"models   {some([f'{name[:12]} ({count:,})' for name, count in report.model_hashes.items()], 3)}",
         f"latency  p50 {_ms(latency.p50)}, p99 {_ms(latency.p99)}, highest {_ms(latency.highest)}",
     ]
     return "\n".join(line[:WIDTH] for line in lines)
+
+
+def _symbols(names: Sequence[str]) -> str:
+    """As many names as fit the line, and how many more there are."""
+    for most in range(min(len(names), 8), 0, -1):
+        line = f"symbols  {len(names)}: {some(names, most)}"
+        if len(line) <= WIDTH:
+            return line
+    return f"symbols  {len(names)}" if names else "symbols  none"
 
 
 def _alerts(report: MonitorReport) -> str:
@@ -74,7 +84,7 @@ _FIGURES = {
     "average confidence": lambda f: _number(f.average_confidence),
     "closed trades, not overlapping": lambda f: f"{f.trades:,}",
     "win rate": lambda f: interval(f.win_rate),
-    "win rate to break even": lambda f: percent(f.break_even),
+    "win rate to break even": lambda f: _unsure(percent(f.break_even), f.win_rate),
     "net return of a trade": lambda f: interval(f.net_return, 3),
     "net return, sum": lambda f: percent(f.total_return, 2),
     "gross return, sum": lambda f: percent(f.gross_return, 2),
@@ -87,6 +97,11 @@ _FIGURES = {
 def _figure(name: str, figures: AgentFigures) -> str:
     # An interval that could not be drawn is said in the fewest words that fit the column.
     return _FIGURES[name](figures).replace(f"{TOO_FEW} for an interval", TOO_FEW)
+
+
+def _unsure(said: str, beside: Interval) -> str:
+    """A figure without an interval of its own, marked where the one beside it has none for want of trades."""
+    return said if said == "n/a" or math.isfinite(beside.low) else f"{said} ({TOO_FEW})"
 
 
 def _calibration(figures: AgentFigures) -> str:

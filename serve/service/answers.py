@@ -8,8 +8,8 @@ from typing import Any
 from quantum_trader.agents.decision import Decision
 from quantum_trader.envs.actions import Action
 from quantum_trader.envs.features import FEATURE_NAMES
+from quantum_trader.evaluate.records import finite, to_json
 from quantum_trader.serve.journal.records import JournalRow
-from quantum_trader.serve.service.plain import clean, finite
 
 
 def decision_json(decision: Decision, *, journaled: bool, fault: str, explain: bool) -> dict[str, Any]:
@@ -48,20 +48,20 @@ def decision_json(decision: Decision, *, journaled: bool, fault: str, explain: b
         "fault": fault,
     }
     if explain:
-        found["attention"] = clean(decision.attention)
+        found["attention"] = to_json(decision.attention)
         found["importances"] = (
             None
             if decision.importances is None
-            else dict(zip(FEATURE_NAMES, clean(decision.importances), strict=False))
+            else dict(zip(FEATURE_NAMES, to_json(decision.importances), strict=False))
         )
     return found
 
 
 def row_json(row: JournalRow) -> dict[str, Any]:
     """A journal row: the entry's fields side by side, with `outcome` null until it is known."""
-    entry: dict[str, Any] = clean(row.entry)
+    entry: dict[str, Any] = to_json(row.entry)
     entry["importances"] = dict(zip(FEATURE_NAMES, entry["importances"], strict=False))
-    return {"id": row.id, **entry, "outcome": clean(row.outcome)}
+    return {"id": row.id, **entry, "outcome": to_json(row.outcome)}
 
 
 def _quantiles(decision: Decision) -> list[dict[str, Any]] | None:

@@ -23,6 +23,7 @@ from quantum_trader.serve.service.models import ModelFolders
 from quantum_trader.serve.service.page import page_router
 from quantum_trader.serve.service.routes import create_router
 from quantum_trader.serve.service.runtime import Opener, Runtime
+from quantum_trader.serve.service.sentences import sentence
 
 if TYPE_CHECKING:
     from quantum_trader.serve.desk import Desk
@@ -44,6 +45,7 @@ def create_app(
     opener: Opener | None = None,
     models: ModelFolders | None = None,
     on_failure: Callable[[BaseException], None] | None = None,
+    on_models: Callable[[], None] | None = None,
 ) -> FastAPI:
     """The service around a desk.
 
@@ -54,6 +56,7 @@ def create_app(
         opener: makes the desk in a background thread once the application starts.
         models: what POST /v1/models/reload may load.
         on_failure: told when `opener` fails.
+        on_models: called when `opener` has made the desk, and after every reload.
 
     Returns:
         The application; `app.state.runtime` is its `Runtime`. At its shutdown the desk is closed.
@@ -62,7 +65,7 @@ def create_app(
         ConfigError: a key is too short.
     """
     config = config or ServiceConfig()
-    runtime = Runtime(config, desk, opener=opener, models=models, on_failure=on_failure)
+    runtime = Runtime(config, desk, opener=opener, models=models, on_failure=on_failure, on_models=on_models)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -105,7 +108,7 @@ def _answer_errors(app: FastAPI) -> None:
         found = error.errors()
         if found and found[0].get("type") == "json_invalid":
             return _error(400, "bad_request", "The body is not valid JSON.")
-        return _error(422, "invalid", _sentence(found))
+        return _error(422, "invalid", sentence(found))
 
     @app.exception_handler(HTTPException)
     async def plain(_: Request, error: HTTPException) -> Response:
@@ -128,21 +131,6 @@ def _words(error: HTTPException) -> str:
     if error.status_code == 400:
         return "The body cannot be read: send JSON of ordinary size and depth."
     return str(error.detail)
-
-
-def _sentence(errors: Any) -> str:
-    """Where the first fault lies and what it is; without the value sent, which may be anything."""
-    if not errors:
-        return "The request is not as described: see /docs."
-    first = errors[0]
-    place = ".".join(str(part) for part in first.get("loc", ()) if part not in ("body", "query", "path"))
-    if first.get("type") == "extra_forbidden":
-        return f"{place}: unknown field; see /docs for those that are known."
-    if first.get("type") in ("model_attributes_type", "missing") and not place:
-        return "The body must be a JSON object sent with Content-Type: application/json."
-    words = str(first.get("msg", "is not as described"))
-    more = f" ({len(errors) - 1} more like this)" if len(errors) > 1 else ""
-    return f"{place}: {words}{more}." if place else f"{words}{more}."
 
 
 def _describe_keys(app: FastAPI) -> None:

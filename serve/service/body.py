@@ -29,11 +29,13 @@ async def read_body(scope: Message, receive: Receive, *, limit: int, timeout_s: 
         timeout_s: seconds for the whole body.
 
     Raises:
-        ServiceError: 413 for too many bytes, 408 for too slow a client, 400 for an odd Content-Length.
+        ServiceError: 413 for too many bytes, 408 for too slow a client, 400 for an odd Content-Length, 415
+            for a compressed body.
         ClientGone: there is nobody to answer.
     """
     headers = dict(scope["headers"])
     announced = _announced(headers)
+    _refuse_encoding(headers)
     waits = b"expect" in headers
     chunks: list[bytes] = []
     size, more = 0, True
@@ -83,6 +85,13 @@ def _announced(headers: dict[bytes, bytes]) -> int:
             status=400, code="bad_request", message="Content-Length is no number of bytes.", headers=CLOSE
         )
     return int(text)
+
+
+def _refuse_encoding(headers: dict[bytes, bytes]) -> None:
+    """Bytes that unfold to a multiple of themselves would slip past the limit."""
+    if headers.get(b"content-encoding", b"identity").strip().lower() not in (b"identity", b""):
+        message = "The body is compressed: send it as it is, without Content-Encoding."
+        raise ServiceError(status=415, code="unsupported_media_type", message=message, headers=CLOSE)
 
 
 def _too_large(limit: int) -> ServiceError:

@@ -49,7 +49,7 @@ def error_body(code: str, message: str) -> bytes:
 
 
 def json_body(value: Any) -> bytes:
-    """Compact JSON; a number that is not finite is a fault of the caller's (see `plain.clean`)."""
+    """Compact JSON; a number that is not finite is a fault of the caller's (see `to_json`)."""
     return json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 

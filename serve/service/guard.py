@@ -102,9 +102,10 @@ class Guard:
         config = self._config
         body = await read_body(scope, receive, limit=config.max_body_bytes, timeout_s=config.body_timeout_s)
         limit = asyncio.timeout(config.answer_timeout_s)
+        asked = _as_get(scope)
         try:
             async with limit:
-                await self._app(scope, replay(body, receive), send)
+                await self._app(asked, replay(body, receive), send)
         except TimeoutError as error:
             if not limit.expired():
                 raise
@@ -112,6 +113,8 @@ class Guard:
             raise ServiceError(
                 status=503, code="timeout", message=message, headers={"retry-after": "5"}
             ) from error
+        finally:
+            scope["route"] = asked.get("route")
 
     def _admit(self, scope: Message) -> None:
         """Host, origin, rate and key of a request.
@@ -190,6 +193,11 @@ async def _send_error(exchange: _Exchange, send: Send, error: ServiceError) -> N
     headers.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def _as_get(scope: Message) -> Message:
+    """HEAD is answered as GET wherever that is; the server leaves out the body (RFC 9110, 9.3.2)."""
+    return {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
 
 
 def _is_open(path: str) -> bool:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 
+from quantum_trader.evaluate.records import to_json
 from quantum_trader.serve.journal.reader import JournalReader
 from quantum_trader.serve.service.answers import decision_json, row_json
+from quantum_trader.serve.service.condensed import health_json, report_json
 from quantum_trader.serve.service.errors import ServiceError, json_body, stopping
 from quantum_trader.serve.service.metrics import Metrics
-from quantum_trader.serve.service.plain import clean
 from quantum_trader.serve.service.runtime import Runtime
 from quantum_trader.serve.service.schemas import (
     SYMBOL_PATTERN,
@@ -28,6 +29,7 @@ from quantum_trader.serve.service.schemas import (
     WarmupRequest,
     WarmupResponse,
 )
+from quantum_trader.serve.service.strict_json import StrictRoute
 
 if TYPE_CHECKING:
     from quantum_trader.serve.desk import Desk
@@ -42,6 +44,7 @@ _MEANINGS = {
     408: "The request's body came too slowly.",
     409: "The models stay as they are.",
     413: "The body is too large.",
+    415: "The body is compressed.",
     422: "A field is missing, unknown, or not as described.",
     429: "Too many requests; Retry-After says how long to wait.",
     500: "A fault of the service, described in its log under the answer's X-Request-ID.",
@@ -59,7 +62,7 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def create_router(runtime: Runtime) -> APIRouter:
     """All endpoints that answer data."""
-    router = APIRouter()
+    router = APIRouter(route_class=StrictRoute)
     _add_decisions(router, runtime)
     _add_state(router, runtime)
     _add_reports(router, runtime)
@@ -73,7 +76,7 @@ def _add_decisions(router: APIRouter, runtime: Runtime) -> None:
         tags=["decisions"],
         summary="Decide on one closed bar per symbol",
         response_model=DecisionsResponse,
-        responses=_errors(400, 408),
+        responses=_errors(400, 408, 415),
     )
     async def decide(
         request: DecisionsRequest,
@@ -106,7 +109,7 @@ def _add_decisions(router: APIRouter, runtime: Runtime) -> None:
         tags=["decisions"],
         summary="Give past bars without asking for decisions",
         response_model=WarmupResponse,
-        responses=_errors(400, 408),
+        responses=_errors(400, 408, 415),
     )
     async def warmup(request: WarmupRequest) -> Response:
         """60 bars fill a symbol's window; about 1,000 settle its slowest indicators.
@@ -121,7 +124,7 @@ def _add_decisions(router: APIRouter, runtime: Runtime) -> None:
                 f"{runtime.config.max_warmup_bars} bars of {runtime.config.max_symbols} symbols are taken."
             )
         found = await runtime.warming.run(_warmed, desk, request)
-        return _json({"bars_in_window": clean(found)})
+        return _json({"bars_in_window": to_json(found)})
 
 
 def _add_state(router: APIRouter, runtime: Runtime) -> None:
@@ -182,7 +185,7 @@ def _add_state(router: APIRouter, runtime: Runtime) -> None:
     async def config() -> Response:
         """Without secrets."""
         settings = runtime.desk.arbiter.settings
-        return _json({"service": clean(runtime.config), "arbiter": clean(settings)})
+        return _json({"service": to_json(runtime.config), "arbiter": to_json(settings)})
 
     @router.get(
         "/v1/health",
@@ -191,13 +194,15 @@ def _add_state(router: APIRouter, runtime: Runtime) -> None:
         response_model=dict[str, Any],
         responses=_errors(),
     )
-    async def health() -> Response:
+    async def health(
+        stale: Annotated[int | None, Query(ge=0, description="Most stale symbols named; else all.")] = None,
+    ) -> Response:
         """The Arbiter's `status` ("ok", "degraded", "failing") with its problems, members and drift."""
         desk = runtime.desk
-        found: dict[str, Any] = clean(await runtime.reading.run(desk.arbiter.health))
+        found = health_json(await runtime.reading.run(desk.arbiter.health), stale=stale)
         journal = desk.journal
         state = await runtime.reading.run(journal.state) if journal is not None else None
-        found["journal"] = clean(state)
+        found["journal"] = to_json(state)
         found["model"] = runtime.model
         found["uptime_s"] = round(time.time() - runtime.started_s, 3)
         found["waiting_bars"] = runtime.rounds.waiting
@@ -229,9 +234,12 @@ def _add_reports(router: APIRouter, runtime: Runtime) -> None:
             float | None,
             Query(gt=0, le=1_000_000, allow_inf_nan=False, description="Last hours only; else everything."),
         ] = None,
+        latest: Annotated[
+            int | None, Query(ge=0, description="Most symbols in `latest`, newest decisions first; else all.")
+        ] = None,
     ) -> Response:
         """Win rate, shares, calibration, comparison with XGBoost and alerts, from the journal."""
-        return _json(clean(await runtime.reporting.run(runtime.report, hours)))
+        return _json(await runtime.reporting.run(_report, runtime, hours, latest))
 
     @router.get(
         "/v1/decisions/{symbol:path}",
@@ -255,7 +263,7 @@ def _add_models(router: APIRouter, runtime: Runtime) -> None:
         tags=["models"],
         summary="Load models without a pause",
         response_model=ReloadResponse,
-        responses=_errors(400, 404, 408, 409),
+        responses=_errors(400, 404, 408, 409, 415),
     )
     async def reload(request: ReloadRequest | None = None) -> Response:
         """The models in use go on until the new ones have passed a self-check; histories are kept.
@@ -264,12 +272,12 @@ def _add_models(router: APIRouter, runtime: Runtime) -> None:
         """
         name = request.model if request is not None else None
         started = time.perf_counter()
-        old, new = await runtime.loading.run(runtime.reload, name)
+        before, now = await runtime.loading.run(runtime.reload, name)
         return _json(
             {
                 "model": name,
-                "model_hash": new.model_hash,
-                "previous_model_hash": old.model_hash,
+                "model_hash": now,
+                "previous_model_hash": before,
                 "seconds": round(time.perf_counter() - started, 3),
             }
         )
@@ -282,6 +290,11 @@ def _warmed(desk: Desk, request: WarmupRequest) -> dict[str, int]:
 
 def _rows(reader: JournalReader, symbol: str, limit: int) -> list[dict[str, Any]]:
     return [row_json(row) for row in reader.rows(symbols=[symbol], limit=limit, newest_first=True)]
+
+
+def _report(runtime: Runtime, hours: float | None, latest: int | None) -> dict[str, Any]:
+    """In a thread: a report of thousands of symbols would hold up the event loop."""
+    return report_json(runtime.report(hours), runtime.monitor_config(), latest=latest)
 
 
 def _version(package: str) -> str | None:

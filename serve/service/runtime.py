@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from quantum_trader.agents.arbiter import Arbiter
 from quantum_trader.envs.bars import Bar
 from quantum_trader.envs.errors import QuantumTraderError
 from quantum_trader.serve.monitor.config import MonitorConfig
@@ -40,6 +39,7 @@ class Runtime:
         opener: makes the desk in a background thread, see `start`.
         models: what may be loaded in place of the present models; None where nothing may.
         on_failure: told when `opener` fails: a service that can never decide should not look alive.
+        on_models: called, in the thread that has loaded them, when models have been taken into use.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Runtime:
         opener: Opener | None = None,
         models: ModelFolders | None = None,
         on_failure: Callable[[BaseException], None] | None = None,
+        on_models: Callable[[], None] | None = None,
     ) -> None:
         self.config = config
         self.started_s = time.time()
@@ -70,7 +71,8 @@ class Runtime:
         """Name of the models in use below the models root; None for the first folder."""
         self.stopping = False
         self._desk, self._opener, self._models, self._on_failure = desk, opener, models, on_failure
-        self._loading = threading.Lock()
+        self._on_models = on_models or (lambda: None)
+        self._loading, self._waits_to_reload = threading.Lock(), threading.Lock()
         self._threads: list[threading.Thread] = []
         self.metrics.read_from(self._snapshot)
 
@@ -129,20 +131,18 @@ class Runtime:
 
     def report(self, hours: float | None) -> MonitorReport:
         """The monitor's report over the last `hours`; blocking."""
-        return self.reports.report(self.journal, self._monitor_config(), hours)
+        return self.reports.report(self.journal, self.monitor_config(), hours)
 
-    def reload(self, name: str | None) -> tuple[Arbiter, Arbiter]:
+    def reload(self, name: str | None) -> tuple[str, str]:
         """Load, check and swap; the old models serve until then. Blocking, takes seconds.
 
         Returns:
-            The models in use before and now.
+            Hashes of the models in use before and now.
 
         Raises:
             ServiceError: 404 for an unknown name; 409 where models are being loaded already, cannot be
                 loaded, or do not pass. The old models then go on.
         """
-        if self._models is None:
-            raise ServiceError(status=409, code="reload_failed", message="This service cannot load models.")
         if not self._loading.acquire(blocking=False):
             raise ServiceError(
                 status=409,
@@ -150,11 +150,46 @@ class Runtime:
                 message="Models are being loaded already: wait for that.",
             )
         try:
+            return self._reload(name)
+        finally:
+            self._loading.release()
+
+    def reload_in_background(self) -> None:
+        """Read the models in use again, as at SIGHUP; what comes of it is logged.
+
+        Models that are being loaded at the moment may have been read before the folder changed, so that
+        another reload follows.
+        """
+        if self._waits_to_reload.acquire(blocking=False):
+            self._start(self._reload_quietly)
+
+    def _reload_quietly(self) -> None:
+        with self._loading:
+            self._waits_to_reload.release()
+            if self.stopping:
+                return
+            try:
+                self._reload(self.model)
+            except ServiceError as error:
+                _log.warning("reload: %s", error)
+
+    def _reload(self, name: str | None) -> tuple[str, str]:
+        """`reload`, for who may load."""
+        before, now = self._exchange(name)
+        self.metrics.reload(succeeded=True)
+        self._on_models()
+        _log.info("models reloaded: %s in place of %s", now, before)
+        return before, now
+
+    def _exchange(self, name: str | None) -> tuple[str, str]:
+        """Nothing refers to the old models when this is over, so that their memory can be freed."""
+        if self._models is None:
+            raise ServiceError(status=409, code="reload_failed", message="This service cannot load models.")
+        try:
             desk, old = self.desk, self.desk.arbiter
             new = self._models.load(name)
             refuse_loss(new, old)
             desk.swap(new)
-            self.model = name
         except ServiceError:
             raise
         except QuantumTraderError as error:
@@ -167,15 +202,8 @@ class Runtime:
             _log.exception("reload failed, the old models go on")
             message = f"The models cannot be loaded ({type(error).__name__}); the old ones go on."
             raise ServiceError(status=409, code="reload_failed", message=message) from error
-        finally:
-            self._loading.release()
-        self.metrics.reload(succeeded=True)
-        _log.info("models reloaded: %s in place of %s", new.model_hash, old.model_hash)
-        return old, new
-
-    def reload_in_background(self) -> None:
-        """Read the models in use again, as at SIGHUP; what comes of it is logged."""
-        self._start(self._reload_quietly)
+        self.model = name
+        return old.model_hash, new.model_hash
 
     def _start(self, work: Callable[[], None]) -> None:
         self._threads = [thread for thread in self._threads if thread.is_alive()]
@@ -183,17 +211,13 @@ class Runtime:
         self._threads.append(thread)
         thread.start()
 
-    def _reload_quietly(self) -> None:
-        try:
-            self.reload(self.model)
-        except ServiceError as error:
-            _log.warning("reload: %s", error)
-
     def _open(self) -> None:
         assert self._opener is not None
         with self._loading:
             try:
-                self._desk = self._opener()
+                desk = self._opener()
+                self._on_models()
+                self._desk = desk
             except BaseException as error:
                 if self.stopping:
                     return
@@ -215,7 +239,8 @@ class Runtime:
         self.metrics.round(((found.decision, found.journaled) for found in answers.values()), seconds)
         return answers
 
-    def _monitor_config(self) -> MonitorConfig:
+    def monitor_config(self) -> MonitorConfig:
+        """What reports take for normal."""
         return MonitorConfig(full_pool="+".join(self.desk.arbiter.settings.pool))
 
     def _snapshot(self) -> Snapshot:
@@ -225,6 +250,6 @@ class Runtime:
         return Snapshot(
             health=self._desk.arbiter.health(),
             journal=journal.state() if journal is not None else None,
-            alerts=self.reports.alerts(journal, self._monitor_config()) if journal is not None else (),
+            alerts=self.reports.alerts(journal, self.monitor_config()) if journal is not None else (),
             waiting=self.rounds.waiting,
         )

@@ -38,6 +38,10 @@ class FakeTFT:
         self.nan_rows = nan_rows
         self.seconds = seconds
         self.calls = 0
+        self.prepared = 0
+
+    def get_ready(self, rows: int = 1) -> None:
+        self.prepared = rows
 
     def encode(self, inputs: ModelInputs) -> Encoded:
         self.calls += 1
@@ -83,6 +87,9 @@ class FakePPO:
     """Stands for a `PolicyAgent`; `heard` keeps what it was given."""
 
     model_hash = "ppo"
+
+    def get_ready(self, rows: int = 1) -> None:
+        pass
 
     def __init__(
         self,

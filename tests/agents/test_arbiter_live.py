@@ -787,3 +787,22 @@ def test_threads_with_new_symbols_share_the_room_there_is() -> None:
         thread.join()
     assert len(one.histories) == 50
     assert sum(refused) == 750
+
+
+def test_no_way_leads_past_the_limit_of_symbols() -> None:
+    """Bars are HOLD; warm-ups and snapshots of too many symbols are refused whole."""
+    wide = judge(Reader())
+    wide.warmup({name: bars(60) for name in "ABC"})
+    one = judge(Reader(), live=LiveConfig(max_symbols=2))
+    for refused in (
+        lambda: one.warmup({name: bars(60) for name in "ABC"}),
+        lambda: one.restore(wide.snapshot()),
+    ):
+        with pytest.raises(DataError, match="3 new symbols besides the 0 known ones: at most 2"):
+            refused()
+        assert one.histories.symbols() == []
+    assert one.warmup({"A": bars(60), "B": bars(60)}) == {"A": 60, "B": 60}
+    with pytest.raises(DataError, match="1 new symbols besides the 2"):
+        one.add_to_history("C", bars(60))
+    assert one.decide("C", bar(60)).reason == "too many symbols"
+    assert one.warmup({"A": bars(61)}) == {"A": 60}

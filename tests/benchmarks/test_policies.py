@@ -16,7 +16,7 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "policies.py"
 def test_every_policy_meets_every_condition(finished_run: Path) -> None:
     """The rule and PPO each have a return and a number of trades for all five conditions."""
     done = subprocess.run(
-        [sys.executable, SCRIPT, finished_run], capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, SCRIPT, finished_run], capture_output=True, text=True, timeout=1_800, check=False
     )
     assert done.returncode == 0, done.stderr
     rows = {line.split("  ")[0]: re.findall(r"[+-][\d.]+% +\d+", line) for line in done.stdout.splitlines()}

@@ -227,6 +227,6 @@ def test_the_example_runs_from_the_command_line(reference: Reference, bot_run: P
     """The README's command backtests a file of bars and prints positions."""
     write_bars(reference.market.bars[:400], tmp_path / f"{SYMBOL}.parquet")
     command = [sys.executable, example.__file__, tmp_path / f"{SYMBOL}.parquet", "--run", bot_run]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1_800)
     assert done.returncode == 0, done.stderr
     assert "BTCUSDT-PERP.BINANCE" in done.stdout

@@ -180,7 +180,7 @@ def run_script(folder: Path, text: str) -> str:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1_800,
         check=False,
     )
     assert run.returncode == 0, run.stderr

@@ -97,6 +97,7 @@ def increases(found: Explanation, group: str) -> np.ndarray:
     return np.array([item.increase.estimate for item in found.shuffled if item.group == group])
 
 
+@pytest.mark.xdist_group("explained_window")
 def test_attention_points_at_the_planted_bars(in_window: Planted) -> None:
     """Six of sixty bars hold the cue and get several times their tenth of the attention."""
     attention = in_window.found.attention
@@ -105,6 +106,7 @@ def test_attention_points_at_the_planted_bars(in_window: Planted) -> None:
     assert BARS.start - 1 <= attention.mean.argmax() <= BARS.stop
 
 
+@pytest.mark.xdist_group("explained_window")
 def test_selection_points_at_the_planted_feature(in_window: Planted) -> None:
     """The planted feature weighs most; with attention, its planted bars hold many times their even share."""
     importances, joint = in_window.found.importances, in_window.found.joint
@@ -115,6 +117,7 @@ def test_selection_points_at_the_planted_feature(in_window: Planted) -> None:
     assert joint[BARS, FEATURE].sum() > 5 * 6 / joint.size
 
 
+@pytest.mark.xdist_group("explained_window")
 def test_shuffling_finds_the_planted_feature_and_no_other(in_window: Planted) -> None:
     """Without the planted feature the log-loss explodes; without any other it hardly moves."""
     losses = increases(in_window.found, "feature")
@@ -127,6 +130,7 @@ def test_shuffling_finds_the_planted_feature_and_no_other(in_window: Planted) ->
     assert np.abs(increases(in_window.found, "static")).max() < 0.05 * losses[FEATURE]
 
 
+@pytest.mark.xdist_group("explained_window")
 def test_shuffling_finds_the_planted_bars_and_no_others(in_window: Planted) -> None:
     """The stretch of ten bars that holds the cue is all that matters, and the window the only part."""
     losses = increases(in_window.found, "bars")
@@ -137,6 +141,7 @@ def test_shuffling_finds_the_planted_bars_and_no_others(in_window: Planted) -> N
     assert np.abs(others).max() < 0.05 * window
 
 
+@pytest.mark.xdist_group("explained_window")
 def test_one_prediction_hangs_on_the_planted_cue(in_window: Planted) -> None:
     """On most rows the planted feature and its bars add most, nearly always in the label's direction."""
     rows = np.arange(40)

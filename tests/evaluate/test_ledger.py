@@ -133,7 +133,8 @@ def test_many_processes_write_whole_lines(tmp_path: Path) -> None:
     for writer in writers:
         writer.start()
     for writer in writers:
-        writer.join()
+        writer.join(timeout=300)
+    assert [writer.exitcode for writer in writers] == [0] * 3
     keys = [each.key for each in Ledger(tmp_path).read()]
     own = [f"{writer}-{number}" for writer in range(3) for number in range(20)]
     assert sorted(keys) == sorted(own + [f"shared-{number}" for number in range(20)])

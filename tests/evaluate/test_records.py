@@ -3,9 +3,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from report_data import agent, judgement
 
+from quantum_trader.envs.actions import Action
 from quantum_trader.evaluate.records import to_json, write_metrics
 
 
@@ -30,4 +32,24 @@ def test_infinity_becomes_null_too() -> None:
         "a": None,
         "b": [None, 1.0],
         "c": "NaN",
+    }
+
+
+def test_whatever_a_record_holds_becomes_json() -> None:
+    """Enums are written by their names, as values and as keys; arrays and numpy's numbers as plain ones."""
+    found = to_json(
+        {
+            Action.BUY: Action.SELL,
+            "array": np.array([[1.0, np.nan]], dtype=np.float32),
+            "scalars": (np.float32(0.5), np.int64(3), np.bool_(True)),
+            "path": Path("runs/demo"),
+            3: None,
+        }
+    )
+    assert json.loads(json.dumps(found, allow_nan=False)) == {
+        "BUY": "SELL",
+        "array": [[1.0, None]],
+        "scalars": [0.5, 3, True],
+        "path": "runs/demo",
+        "3": None,
     }

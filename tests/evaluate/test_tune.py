@@ -185,7 +185,7 @@ def test_processes_share_a_study(data: Path, tmp_path: Path) -> None:
         subprocess.Popen([sys.executable, "-c", program, *words], stdout=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    said = [process.communicate(timeout=100)[0] for process in started]
+    said = [process.communicate(timeout=1_000)[0] for process in started]
     assert [process.returncode for process in started] == [0, 0]
     assert all("best of" in each for each in said)
     found = values(config(data, tmp_path, trials=4))

@@ -24,7 +24,7 @@ def test_it_finds_a_planted_edge_in_a_process_of_its_own() -> None:
     """From its path to probabilities, where cues tell the direction nearly always."""
     market = planted_bars(PlantedConfig(bars=4_000, seed=1, accuracy=0.95, cue_probability=0.3))
     fold = prepare([Market.build(market.bars, preset("binance-btc"))], DataConfig())
-    found = guarded(answer_theirs, f"{EXAMPLE}:MyAgent", fold, 0, limit_s=120.0)
+    found = guarded(answer_theirs, f"{EXAMPLE}:MyAgent", fold, 0, limit_s=1_800.0)
     assert isinstance(found, Done), found.reason
     test = fold.test
     cued = (market.cue[test.end] != 0) & (test.action != Action.HOLD)

@@ -26,6 +26,8 @@ class Fault:
     """Sent as the Retry-After header with a `status` fault."""
     delay_s: float = 0.0
     """How long a `slow` answer takes."""
+    body: str = ""
+    """What a `status` fault sends in place of the usual text."""
 
 
 def status(code: int, retry_after_s: float | None = None) -> Fault:

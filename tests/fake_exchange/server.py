@@ -198,6 +198,9 @@ class FakeExchange:
 
     def faulty(self, fault: Fault, path: str, query: dict[str, str]) -> _Answer:
         """The answer that `fault` makes of it; closing the connection is the handler's part."""
+        if fault.kind == "status" and fault.body:
+            kind = "application/json" if fault.body.startswith("{") else "text/html"
+            return _Answer(status=fault.status, body=fault.body.encode(), kind=kind)
         if fault.kind == "status":
             body = {418: BANNED, 429: TOO_MANY}.get(fault.status)
             if body is not None:

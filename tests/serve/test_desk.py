@@ -29,7 +29,16 @@ from quantum_trader.serve.journal.retention import prune
 from ..agents.fakes import HOUR, FakeAgent, FakePPO, FakeTFT, bar, bars
 
 OPEN = GateSettings(hold_threshold=0.9, confidence_threshold=0.5)
-SETTINGS = ArbiterSettings(forecast_weight=0.5, ppo_weight=0.5, primary=OPEN, tft_alone=OPEN, fallback=OPEN)
+SETTINGS = ArbiterSettings(
+    forecast_weight=0.5,
+    ppo_weight=0.5,
+    primary=OPEN,
+    tft_alone=OPEN,
+    fallback=OPEN,
+    latency_budget_ms=0.0,
+)
+SOON_S = 300.0
+"""Seconds to wait for what comes at once on a machine, and a disk, that is not busy."""
 DECIDED_MS = 123_456
 
 
@@ -52,10 +61,18 @@ def arbiter(
     )
 
 
-def desk_in(folder: Path, judge: Arbiter | None = None, **config: Any) -> Desk:
-    journal = Journal(folder / "j.db", JournalConfig(busy_s=0.2))
-    chosen = DeskConfig(**config)
+def desk_in(folder: Path, judge: Arbiter | None = None, *, busy_s: float = SOON_S, **config: Any) -> Desk:
+    journal = Journal(folder / "j.db", JournalConfig(busy_s=busy_s))
+    chosen = DeskConfig(**{"commit_wait_s": SOON_S, **config})
     return Desk(judge or arbiter(), journal, clock=lambda: DECIDED_MS, config=chosen)
+
+
+def wait_until(reached: Callable[[], bool]) -> None:
+    """Look until what the desk or the journal does by itself is done."""
+    deadline = time.monotonic() + SOON_S
+    while not reached():
+        assert time.monotonic() < deadline, "it never came to be"
+        time.sleep(0.02)
 
 
 def rows_of(desk: Desk, **chosen: Any) -> list[JournalRow]:
@@ -159,7 +176,7 @@ def test_without_a_journal_nothing_is_kept() -> None:
 
 def test_a_journal_that_cannot_be_written_withholds_no_decision(tmp_path: Path) -> None:
     """The answer comes with the fault; when writing works again the decision is on disk."""
-    with desk_in(tmp_path) as desk:
+    with desk_in(tmp_path, busy_s=0.2) as desk:
         desk.warmup({"A": bars(59)})
         other = sqlite3.connect(tmp_path / "j.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
@@ -168,11 +185,9 @@ def test_a_journal_that_cannot_be_written_withholds_no_decision(tmp_path: Path) 
         assert "another program keeps the journal" in answer.fault
         other.execute("ROLLBACK")
         other.close()
-        assert desk.journal is not None
-        for _ in range(200):
-            if not desk.journal.state().pending:
-                break
-            time.sleep(0.05)
+        journal = desk.journal
+        assert journal is not None
+        wait_until(lambda: not journal.state().pending)
         assert rows_of(desk)[0].entry.bar_ms == 59 * HOUR
 
 
@@ -187,7 +202,7 @@ def test_a_slow_disk_holds_a_decision_up_only_so_long(
         commit, go_on = writer._commit, threading.Event()
 
         def slow(jobs: Any) -> None:
-            go_on.wait(10)
+            assert go_on.wait(SOON_S)
             commit(jobs)
 
         monkeypatch.setattr(writer, "_commit", slow)
@@ -195,7 +210,7 @@ def test_a_slow_disk_holds_a_decision_up_only_so_long(
         assert not answer.journaled
         assert "not confirmed within 0.05 s" in answer.fault
         go_on.set()
-        desk.journal.record([], {}).result(10)
+        desk.journal.record([], {}).result(SOON_S)
         assert len(rows_of(desk)) == 1
 
 
@@ -204,10 +219,7 @@ def test_outcomes_appear_by_themselves(tmp_path: Path) -> None:
     with desk_in(tmp_path) as desk:
         desk.warmup({"A": bars(60)})
         feed(desk, range(60, 70))
-        for _ in range(200):
-            if rows_of(desk)[2].outcome is not None:
-                break
-            time.sleep(0.05)
+        wait_until(lambda: rows_of(desk)[2].outcome is not None)
         assert [row.outcome is not None for row in rows_of(desk)] == [True] * 3 + [False] * 7
         assert desk.resolve() == 0
 
@@ -309,12 +321,20 @@ def test_swapping_under_load_loses_and_mixes_nothing(tmp_path: Path) -> None:
     symbols = [f"S{number}" for number in range(8)]
     hashes: list[set[str]] = []
     failures: list[BaseException] = []
+    swaps, swapped = [0], threading.Condition()
     with desk_in(tmp_path) as desk:
         desk.warmup({symbol: bars(60) for symbol in symbols})
+
+        def wait_for_a_swap() -> None:
+            with swapped:
+                so_far = swaps[0]
+                assert swapped.wait_for(lambda: swaps[0] > so_far, SOON_S)
 
         def work(mine: list[str]) -> None:
             try:
                 for step in range(60, 120):
+                    if step in (80, 100):  # models are swapped twice under each, however fast it is
+                        wait_for_a_swap()
                     answers = desk.decide({symbol: bar(step) for symbol in mine})
                     assert all(answer.journaled for answer in answers.values())
                     assert {answer.decision.source for answer in answers.values()} == {"tft+ppo"}
@@ -325,22 +345,23 @@ def test_swapping_under_load_loses_and_mixes_nothing(tmp_path: Path) -> None:
         threads = [threading.Thread(target=work, args=(symbols[k : k + 2],)) for k in range(0, 8, 2)]
         for thread in threads:
             thread.start()
-        swaps = 0
         while any(thread.is_alive() for thread in threads):
-            swaps += 1
-            desk.swap(arbiter(model_hash=f"swap {swaps}"))
+            desk.swap(arbiter(model_hash=f"swap {swaps[0] + 1}"))
+            with swapped:
+                swaps[0] += 1
+                swapped.notify_all()
             time.sleep(0.01)
         for thread in threads:
             thread.join()
         assert not failures
         assert all(len(one) == 1 for one in hashes)
-        assert len(set().union(*hashes)) > 2
+        assert len(set().union(*hashes)) > 2  # before, between and after the two pauses
         rows = rows_of(desk)
         assert sorted((row.entry.symbol, row.entry.bar_ms) for row in rows) == sorted(
             (symbol, step * HOUR) for symbol in symbols for step in range(60, 120)
         )
         assert all(row.entry.shadow is not None for row in rows)
-        assert desk.arbiter.model_hash == f"swap {swaps}"
+        assert desk.arbiter.model_hash == f"swap {swaps[0]}"
 
 
 def test_old_rows_leave_the_journal_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -350,11 +371,7 @@ def test_old_rows_leave_the_journal_by_themselves(tmp_path: Path, monkeypatch: p
         desk._clock = lambda: 30 * 24 * HOUR
         desk.warmup({"A": bars(60)})
         feed(desk, range(60, 80))
-        for _ in range(200):
-            if len(rows_of(desk)) == 7:
-                break
-            feed(desk, range(79, 80))
-            time.sleep(0.05)
+        wait_until(lambda: len(rows_of(desk)) == 7)
         assert [row.entry.bar_ms // HOUR for row in rows_of(desk)] == list(range(73, 80))
 
 

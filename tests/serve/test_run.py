@@ -18,6 +18,7 @@ from quantum_trader.envs.errors import ModelFolderError
 from quantum_trader.serve.cli import main
 
 from ..conftest import QUICK
+from .budget import unhurried, without_budget
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,6 +34,7 @@ def copied_run(finished_run: Path, tmp_path: Path) -> Path:
 def last_decision(arbiter: Arbiter) -> object:
     """What an Arbiter says of the sample's last bar."""
     bars = sample_bars()
+    unhurried(arbiter)
     arbiter.add_to_history("EURUSD", bars[-300:-1])
     return arbiter.decide("EURUSD", bars.bar(-1))
 
@@ -113,7 +115,7 @@ def test_live_decisions_equal_the_backtest(finished_run: Path) -> None:
     from quantum_trader.envs.windows import gather
 
     bars = sample_bars()[:420]
-    live = load_arbiter(finished_run)
+    live = unhurried(load_arbiter(finished_run))
     market = Market.build(bars, preset("fx-eurusd"), live.scaler)
     answers = [live.decide("EURUSD", bars.bar(index)) for index in range(len(bars))]
     rows = np.flatnonzero(market.usable)
@@ -222,9 +224,9 @@ def test_the_readme_program_runs_as_written(finished_run: Path, tmp_path: Path) 
     """The first program of the README, word for word, in a fresh process."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     program = readme.split("```python\n")[1].split("```")[0]
-    (tmp_path / "runs").symlink_to(finished_run.parent)
+    without_budget(finished_run, tmp_path / "runs" / "demo")
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
     first, second = done.stdout.splitlines()

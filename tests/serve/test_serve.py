@@ -18,7 +18,8 @@ from quantum_trader.serve.cli import main
 from quantum_trader.serve.commands.serve import NEEDED
 from quantum_trader.serve.service.access import KEY_VARIABLE
 
-from .service.services import KEY, started, wait_until
+from .budget import without_budget
+from .service.services import KEY, SOON_S, started, wait_until
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *options: str) -> str:
@@ -74,9 +75,9 @@ def test_a_folder_without_models_ends_the_service(tmp_path: Path) -> None:
     import subprocess
 
     command = [sys.executable, "-m", "quantum_trader.serve.cli", "serve", str(tmp_path), "--port", "0"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=5 * SOON_S)
     assert done.returncode == 2
-    assert "neither a TFT nor an XGBoost model" in done.stderr.splitlines()[-1]
+    assert "holds no models: expected the folder of a finished run" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
 
 
@@ -89,20 +90,21 @@ def plain(index: int) -> dict[str, Any]:
 @pytest.mark.xdist_group("finished_run")
 def test_a_trained_run_is_served(finished_run: Path, tmp_path: Path) -> None:
     """Ready, keyed, equal to the Arbiter in process, reloaded, refused when damaged, stopped with 0."""
-    shutil.copytree(finished_run, tmp_path / "models" / "demo")
-    damaged = tmp_path / "models" / "damaged"
-    shutil.copytree(finished_run, damaged)
+    demo = without_budget(finished_run, tmp_path / "models" / "demo")
+    damaged = without_budget(finished_run, tmp_path / "models" / "damaged")
     weights = damaged / "models" / "tft" / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
-    options = ("--models-root", "models", "--journal", "j.db", "--port", "0")
+    limits = ("--answer-timeout-s", f"{SOON_S}", "--body-timeout-s", f"{SOON_S}", "--rate-limit", "0")
+    unhurried = (*limits, "--shutdown-s", f"{SOON_S}", "--desk.commit-wait-s", f"{SOON_S}")
+    options = ("--models-root", "models", "--journal", "j.db", "--port", "0", *unhurried)
     command = [sys.executable, "-m", "quantum_trader.serve.cli", "serve", "models/demo", *options]
-    arbiter = load_arbiter(finished_run)
+    arbiter = load_arbiter(demo)
     arbiter.add_to_history("EURUSD", sample_bars()[-1_100:-3])
     with (
         started(command, tmp_path, {KEY_VARIABLE: KEY}) as served,
-        httpx.Client(base_url=served.url, headers={"x-api-key": KEY}, timeout=60) as client,
+        httpx.Client(base_url=served.url, headers={"x-api-key": KEY}, timeout=SOON_S) as client,
     ):
-        assert httpx.get(f"{served.url}/v1/health").status_code == 401
+        assert served.get("/v1/health").status_code == 401
         past = {"bars": {"EURUSD": [plain(index) for index in range(-1_100, -3)]}}
         assert client.post("/v1/warmup", json=past).json() == {"bars_in_window": {"EURUSD": 60}}
         for index in (-3, -2, -1):
@@ -121,7 +123,7 @@ def test_a_trained_run_is_served(finished_run: Path, tmp_path: Path) -> None:
         assert len(client.get("/v1/decisions/EURUSD").json()["decisions"]) == 3
         assert "live" in client.get("/").text.lower()
         served.process.send_signal(signal.SIGTERM)
-        assert served.process.wait(60) == 0
+        assert served.wait() == 0
     assert KEY not in served.log()
 
 
@@ -135,5 +137,5 @@ def test_sighup_survives_damage(finished_run: Path, tmp_path: Path) -> None:
         trees.write_bytes(trees.read_bytes()[:100])
         served.process.send_signal(signal.SIGHUP)
         wait_until(lambda: "the old models go on" in served.log(), served.process)
-        answer = httpx.post(f"{served.url}/v1/decisions", json={"bars": {"EURUSD": plain(-1)}})
+        answer = served.post("/v1/decisions", {"bars": {"EURUSD": plain(-1)}})
         assert answer.status_code == 200

@@ -27,7 +27,7 @@ from quantum_trader.train.tally import joined
 from .shared_fit import TRAINING, data, figures, fit
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-PATIENCE = 300
+PATIENCE = 1_800
 """Seconds after which a process that hangs is given up."""
 
 FAILS_IN_THE_SECOND = """
@@ -43,6 +43,20 @@ def broken(self, rows):
 PooledDataset.batch = broken
 sys.exit(main(sys.argv[1:]))
 """
+
+
+SLOWED = """
+import sys, time
+from quantum_trader.serve.cli import main
+from quantum_trader.train.dataset import PooledDataset
+batch = PooledDataset.batch
+def slowed(self, rows):
+    time.sleep(0.2)
+    return batch(self, rows)
+PooledDataset.batch = slowed
+sys.exit(main(sys.argv[1:]))
+"""
+"""A training that is still under way when somebody who saw its first checkpoint interrupts it."""
 
 
 def _start(*words: str) -> subprocess.Popen[str]:
@@ -84,6 +98,7 @@ def _assert_same(first: Path, second: Path) -> None:
         torch.testing.assert_close(weight, weights[1][name], rtol=0.0, atol=2e-6, msg=name)
 
 
+@pytest.mark.xdist_group("distributed")
 def test_two_processes_train_as_one(shared: Path, alone: Path) -> None:
     """Two processes with 64 rows each give the losses and weights of one process with 128."""
     found, expected = (
@@ -93,6 +108,7 @@ def test_two_processes_train_as_one(shared: Path, alone: Path) -> None:
     _assert_same(shared / "plain", alone)
 
 
+@pytest.mark.xdist_group("distributed")
 def test_one_process_writes(shared: Path) -> None:
     """There is one log, one model folder and one checkpoint, and no left-over of a second writer."""
     plain = shared / "plain"
@@ -101,6 +117,7 @@ def test_one_process_writes(shared: Path) -> None:
     assert {path.name for path in plain.iterdir()} == {"checkpoints", "figures.json", "model", "tensorboard"}
 
 
+@pytest.mark.xdist_group("distributed")
 def test_shared_training_is_resumed_exactly(shared: Path) -> None:
     """Ctrl-C in one process stops both after a checkpoint; they go on to the very same weights, though each
     draws dropout of its own."""
@@ -108,6 +125,7 @@ def test_shared_training_is_resumed_exactly(shared: Path) -> None:
     assert whole == cut
 
 
+@pytest.mark.xdist_group("distributed")
 def test_one_process_goes_on_where_two_stopped(shared: Path, alone: Path) -> None:
     """A checkpoint of two processes is taken up by one if its batches are as large, and refused if not."""
     prepared = data()
@@ -138,9 +156,8 @@ def test_command_line_is_interrupted_and_goes_on(tmp_path: Path, capsys: pytest.
     """Ctrl-C under torchrun leaves a checkpoint and one line; started again the command finishes, and a
     single process then finds the model finished."""
     words = _command(tmp_path)
-    module = ("-m", "quantum_trader.serve.cli")
     checkpoint = tmp_path / "shared" / "checkpoints" / "tft.pt"
-    with _start(*module, *words) as process:
+    with _start("--no-python", sys.executable, "-c", SLOWED, *words) as process:
         for _ in range(20 * PATIENCE):
             if checkpoint.exists() or process.poll() is not None:
                 break
@@ -149,7 +166,7 @@ def test_command_line_is_interrupted_and_goes_on(tmp_path: Path, capsys: pytest.
         errors = process.communicate(timeout=PATIENCE)[1]
     assert errors.count("interrupted; the same command goes on") == 1, errors
     assert checkpoint.exists()
-    with _start(*module, *words) as process:
+    with _start("-m", "quantum_trader.serve.cli", *words) as process:
         said, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
     assert [line.split(":")[0] for line in said.splitlines()].count("tft epoch 2") == 1

@@ -11,6 +11,7 @@ import { showAlerts, showReport } from "./report.js";
 const EVERY_MS = 5_000;
 const SLOWEST_MS = 60_000;
 const LEISURE = 10; // A journal of years takes the service a while: looking must not cost it what deciding needs.
+const MOST = 1_000; // Symbols told one by one: those of a service of ten thousand would be megabytes at every look.
 const HOURS = ["24", "168", "all"];
 
 const table = new DecisionTable();
@@ -39,11 +40,11 @@ async function look() {
   const round = new AbortController();
   running = round;
   const { range } = state;
-  const query = range === "all" ? "" : `?hours=${range}`;
+  const query = range === "all" ? "" : `hours=${range}&`;
   const begun = performance.now();
   const [monitor, health, version] = await Promise.all([
-    ask(`v1/monitor${query}`, round.signal),
-    ask("v1/health", round.signal),
+    ask(`v1/monitor?${query}latest=${MOST}`, round.signal),
+    ask(`v1/health?stale=${MOST}`, round.signal),
     state.version && !state.misses ? { data: state.version } : ask("v1/version", round.signal),
   ]);
   if (running !== round) return;
@@ -100,7 +101,7 @@ function show() {
       setHidden(byId("content"), false);
       const hours = state.shownRange === "all" ? null : Number(state.shownRange);
       showAlerts(state.report.alerts);
-      table.show(state.report.latest, state.health?.stale ?? []);
+      table.show(state.report.latest, state.report.latest_left_out, state.health?.stale ?? []);
       showReport(state.report, hours);
     }
     if (state.health) showHealth(state.health);

@@ -2,7 +2,7 @@
 
 import { count, counted, known, minute, number, percent, shortened } from "./format.js";
 import { niceTicks, padded, Plot, tickDigits } from "./plot.js";
-import { ACTIONS, BANDS, bandWord, largest, SIGNS } from "./words.js";
+import { ACTIONS, bandWord, largest, SIGNS } from "./words.js";
 
 const ROW = 22;
 const share =
@@ -64,15 +64,15 @@ export function winRateChart(agents, width) {
   return plot.element(`Win rate against break-even: ${told.join("; ")}.`);
 }
 
-/** Share of each signal against the band it should keep to. */
-export function sharesChart(agents, width) {
+/** Share of each signal against the band it should keep to: `bands` by signal. */
+export function sharesChart(agents, bands, width) {
   const left = 70;
   const plot = new Plot({ width, height: 3 * 34 + 34, left, right: 24, bottom: 24 }, [0, 1], [2.5, -0.5]);
   const ticks = width < 420 ? [0, 0.25, 0.5, 0.75, 1] : [0, 0.2, 0.4, 0.6, 0.8, 1];
   plot.xAxis(ticks, share());
   const told = [];
   ACTIONS.forEach((action, row) => {
-    const band = BANDS[action];
+    const band = bands[action];
     plot.text(left - 10, plot.y(row) + 4, `${SIGNS[action]} ${action}`, "end");
     plot.mark("path", { class: "grid", d: `M${left} ${plot.y(row).toFixed(1)}H${width - 24}` });
     plot.span(...band, row, 18, "target", { about: `band ${percent(band[0], 0)} to ${percent(band[1], 0)}` });

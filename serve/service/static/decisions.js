@@ -29,6 +29,7 @@ const MOST_ROWS = 500;
 export class DecisionTable {
   constructor() {
     this.items = [];
+    this.leftOut = 0;
     this.rows = new Map();
     this.sorting = { column: "action", turned: false };
     this.filter = { words: "", action: "" };
@@ -43,8 +44,9 @@ export class DecisionTable {
     this.markSorting();
   }
 
-  /** Take over what the service says now; `stale` are the symbols whose bars stopped coming. */
-  show(latest, stale) {
+  /** Take over what the service says now, but for `leftOut` symbols; `stale` are those whose bars stopped coming. */
+  show(latest, leftOut, stale) {
+    this.leftOut = leftOut;
     const waiting = new Set(stale);
     this.items = latest.map((item, at) => ({ ...item, at, stale: waiting.has(item.symbol) }));
     this.arrange();
@@ -113,7 +115,8 @@ export class DecisionTable {
   countWords(wanted, shown) {
     const all = this.items.length;
     const found = wanted === all ? counted(all, "symbol") : `${count(wanted)} of ${counted(all, "symbol")}`;
-    return shown < wanted ? `${found}, the first ${count(shown)} shown` : found;
+    const first = shown < wanted ? `, the first ${count(shown)} shown` : "";
+    return found + first + (this.leftOut ? `; ${count(this.leftOut)} more with older decisions left out` : "");
   }
 
   added(symbol) {

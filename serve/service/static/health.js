@@ -9,11 +9,11 @@ import { memberWords } from "./words.js";
 /** What the Arbiter says of its own state. */
 export function showHealth(health) {
   setHidden(byId("health-section"), false);
-  const { members = [], drift = [], problems = [], stale = [] } = health;
+  const { members = [], drift = [], problems = [] } = health;
   keep("health-words", health, () => healthWords(health));
   keep("problems", problems, () => problems.map((problem) => el("li", {}, problem)));
   keep("members", members, () => membersTable(members));
-  keep("health-facts", health, () => facts(health, stale));
+  keep("health-facts", health, () => facts(health));
   keep("drift", drift, () => driftTable(drift));
   keep("drift-words", [drift.length, health.drift_watched], () => driftWords(drift, health.drift_watched));
 }
@@ -62,8 +62,9 @@ function membersTable(members) {
   ];
 }
 
-function facts(health, stale) {
-  const { journal } = health;
+function facts(health) {
+  const { journal, stale = [], stale_left_out: more = 0 } = health;
+  const unnamed = Math.max(stale.length - 20, 0) + more;
   const rows = health.model ? [["Model", health.model]] : [];
   rows.push(["Model hash", el("span", { class: "hash" }, health.model_hash || UNDEFINED)]);
   if (known(health.uptime_s)) rows.push(["Up for", duration(health.uptime_s * 1000)]);
@@ -77,7 +78,7 @@ function facts(health, stale) {
   rows.push([
     "Symbols without new bars",
     stale.length
-      ? listing(stale.length > 20 ? [...stale.slice(0, 20), counted(stale.length - 20, "other")] : stale)
+      ? listing(unnamed ? [...stale.slice(0, 20), counted(unnamed, "other")] : stale)
       : "none",
   ]);
   const decided = Object.entries(health.decisions ?? {}).sort((one, other) => other[1] - one[1]);

@@ -5,13 +5,13 @@ import { byId, el, figure, setHidden } from "./dom.js";
 import { count, counted, known, milliseconds, minute, percent } from "./format.js";
 import { chart, keep } from "./keep.js";
 import * as tables from "./tables.js";
-import { differenceVerdict, FEWEST_TRADES, rangeWords, winRateVerdict } from "./words.js";
+import { differenceVerdict, rangeWords, winRateVerdict } from "./words.js";
 
 const MOST_REASONS = 12;
 
 /** Draw what follows from the monitor's report. */
 export function showReport(report, hours) {
-  const { arbiter, shadow } = report;
+  const { arbiter, shadow, normal } = report;
   const agents = { arbiter, shadow };
   setHidden(byId("measured"), !arbiter.decisions);
   setHidden(byId("tiles"), !arbiter.decisions);
@@ -30,11 +30,11 @@ export function showReport(report, hours) {
     ],
     (width) => charts.winRateChart(agents, width),
   );
-  keep("win-words", [arbiter], verdict(winRateVerdict(arbiter)));
+  keep("win-words", [arbiter], verdict(winRateVerdict(arbiter, normal.fewest_trades)));
   chart("shares-chart", [arbiter.shares, shadow?.shares, arbiter.decisions], (width) =>
-    arbiter.decisions ? charts.sharesChart(agents, width) : null,
+    arbiter.decisions ? charts.sharesChart(agents, normal.shares, width) : null,
   );
-  keep("shares-table", [arbiter.shares, shadow?.shares], () => tables.sharesTable(agents));
+  keep("shares-table", [arbiter.shares, shadow?.shares], () => tables.sharesTable(agents, normal.shares));
   keep("comparison-words", [report.difference, shadow === null], () => comparisonWords(report));
   keep("comparison", [arbiter, shadow], () => tables.comparison(agents));
   const { confidence_histogram: counts } = report;
@@ -96,7 +96,7 @@ export function showAlerts(alerts) {
 }
 
 function summary(report, hours) {
-  const { arbiter, symbols } = report;
+  const { arbiter, symbols, normal } = report;
   const range = rangeWords(report, hours);
   if (!arbiter.decisions) {
     const seen = Object.values(report.by_source).reduce((sum, found) => sum + found, 0);
@@ -112,12 +112,12 @@ function summary(report, hours) {
     figure("arbiter.decisions", arbiter.decisions, counted(arbiter.decisions, "time")),
     ` on ${counted(symbols.length, "symbol")}; the outcome of `,
     figure("arbiter.resolved", arbiter.resolved, count(arbiter.resolved)),
-    ` is known. ${winRateVerdict(arbiter).words}`,
+    ` is known. ${winRateVerdict(arbiter, normal.fewest_trades).words}`,
   );
 }
 
-function tiles({ arbiter, latency }) {
-  const few = arbiter.trades < FEWEST_TRADES ? "few" : "";
+function tiles({ arbiter, latency, normal }) {
+  const few = arbiter.trades < normal.fewest_trades ? "few" : "";
   return [
     tile(
       "Win rate",

@@ -2,7 +2,7 @@
 
 import { el, figure } from "./dom.js";
 import { count, counted, known, milliseconds, number, percent, UNDEFINED } from "./format.js";
-import { ACTIONS, BANDS, bandWord, SIGNS } from "./words.js";
+import { ACTIONS, bandWord, SIGNS } from "./words.js";
 
 const AGENTS = [
   ["arbiter", "Arbiter"],
@@ -19,7 +19,7 @@ export function bounds(path, interval, digits = 1, signed = false) {
   ];
 }
 
-export function sharesTable(agents) {
+export function sharesTable(agents, bands) {
   const present = AGENTS.filter(([agent]) => agents[agent]);
   return [
     head(["Signal", "Band", ...present.map(([, name]) => name)]),
@@ -27,13 +27,13 @@ export function sharesTable(agents) {
       "tbody",
       {},
       ACTIONS.map((action) => {
-        const [low, high] = BANDS[action];
+        const [low, high] = bands[action];
         return row(
           `${SIGNS[action]} ${action}`,
           `${number(low * 100, 0)} \u2026 ${percent(high, 0)}`,
           ...present.map(([agent]) => {
             const share = agents[agent].shares[action];
-            const word = bandWord(share, BANDS[action]);
+            const word = bandWord(share, bands[action]);
             return [
               figure(`${agent}.shares.${action}`, share, percent(share)),
               known(share) &&

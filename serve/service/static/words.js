@@ -2,24 +2,21 @@
 
 import { counted, duration, known, listing, percent, UNDEFINED } from "./format.js";
 
-/** Closed trades below which a win rate says too little. */
-export const FEWEST_TRADES = 30;
-
-/** Shares of the signals that a balanced Arbiter keeps to. */
-export const BANDS = { BUY: [0.25, 0.35], SELL: [0.25, 0.35], HOLD: [0.3, 0.5] };
-
 export const ACTIONS = ["BUY", "SELL", "HOLD"];
 export const SIGNS = { BUY: "\u25b2", SELL: "\u25bc", HOLD: "\u2013" };
 
-/** How an agent's win rate stands to its break-even: `tone` is "good", "bad" or "open", `label` one or two words. */
-export function winRateVerdict(figures) {
+/**
+ * How an agent's win rate stands to its break-even: `tone` is "good", "bad" or "open", `label` one or two words.
+ * Below `fewest` closed trades a win rate says too little.
+ */
+export function winRateVerdict(figures, fewest) {
   const { trades, resolved, win_rate: rate, break_even: needed } = figures;
   if (!resolved)
     return open("too early", "No outcome is known yet: a decision is judged once its horizon has passed.");
   if (!trades) return open("too early", "No trade has closed yet.");
-  if (trades < FEWEST_TRADES) {
+  if (trades < fewest) {
     const seen = `${counted(trades, "closed trade")} ${trades === 1 ? "is" : "are"} too few to tell skill from luck`;
-    return open("too few", `${seen}; read nothing into the figures before there are ${FEWEST_TRADES}.`);
+    return open("too few", `${seen}; read nothing into the figures before there are ${fewest}.`);
   }
   if (!known(needed))
     return open("no mark", "There is no break-even mark before trades were both won and lost.");

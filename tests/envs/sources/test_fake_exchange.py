@@ -41,7 +41,7 @@ def client(venue: FakeExchange) -> Any:
 
 
 def get(venue: FakeExchange, path: str) -> bytes:
-    with urllib.request.urlopen(f"{venue.url}{path}", timeout=10) as answer:
+    with urllib.request.urlopen(f"{venue.url}{path}", timeout=300) as answer:
         return bytes(answer.read())
 
 

@@ -27,7 +27,7 @@ def test_one_worker_works_in_the_callers_thread() -> None:
 def test_several_work_at_the_same_time() -> None:
     """Three wait for each other, which one after the other never could."""
     meeting = threading.Barrier(3)
-    results = each_result(lambda item: meeting.wait(timeout=30) >= 0, [1, 2, 3], workers=3)
+    results = each_result(lambda item: meeting.wait(timeout=300) >= 0, [1, 2, 3], workers=3)
     assert all(met for _, met in results)
 
 
@@ -56,7 +56,7 @@ def test_an_error_among_several_workers_stops_them_all() -> None:
         begun.append(item)
         if item == 0:
             raise ValueError("zero")
-        release.wait(timeout=30)
+        release.wait(timeout=300)
         return item
 
     with pytest.raises(ValueError, match="zero"):
@@ -65,5 +65,5 @@ def test_an_error_among_several_workers_stops_them_all() -> None:
     release.set()
     for thread in threading.enumerate():
         if thread.name == "fetch":
-            thread.join(timeout=30)
+            thread.join(timeout=300)
     assert len(begun) <= 3

@@ -13,11 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from mmap import PAGESIZE, mmap
 from pathlib import Path
+from types import SimpleNamespace
 
 import joblib
 import pytest
 
 from quantum_trader.envs.errors import ConfigError
+from quantum_trader.evaluate.suite import guard
 from quantum_trader.evaluate.suite.guard import Done, Failure, guarded, measured
 from quantum_trader.evaluate.sweep.run_job import answer_theirs
 from quantum_trader.train.prepared import Prepared
@@ -29,11 +31,13 @@ REASONS = {
     "NotANumber": r"expected finite numbers in every row",
     "RaisesInFit": r"KeyError: 'no column\\nof that name' \(in fit, bad_agents.py line \d+\)",
     "RaisesInSignals": r"ZeroDivisionError: division by zero \(in signals, bad_agents.py line \d+\)",
-    "Hangs": r"did not come to its end within 12 s and was stopped",
+    "Hangs": r"did not come to its end within 600 s and was stopped",
     "Leaves": r"ended with exit code 3 before there was a result",
     "Crashes": r"ended by SIGSEGV before there was a result",
     "NeedsArguments": r"TypeError: .*missing 1 required positional argument: 'depth'",
 }
+LIMIT_S = 600.0
+"""Seconds after which a call is stopped: enough on any machine."""
 HARMLESS = ("WrongShape", "NotANumber", "RaisesInSignals", "NeedsArguments")
 """Exceptions like that of "RaisesInFit", which is met in a process of its own: these need none."""
 
@@ -42,24 +46,35 @@ HARMLESS = ("WrongShape", "NotANumber", "RaisesInSignals", "NeedsArguments")
 def outcomes(
     fold: Prepared, bad_agents: str, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Done[object] | Failure]:
-    """Every agent that goes wrong, and one that only shouts; two processes at a time."""
+    """Every agent that goes wrong, and one that only shouts; two processes at a time.
+
+    For the one that hangs the limit is over as soon as it does.
+    """
     child = tmp_path_factory.mktemp("hanging") / "child"
-    os.environ["HANGING_CHILD"] = str(child)
 
     def run(name: str) -> Done[object] | Failure:
         arguments = (f"{bad_agents}:{name}", fold, 0)
         if name in HARMLESS:
             return measured(answer_theirs, *arguments)
-        return guarded(answer_theirs, *arguments, limit_s=12.0 if name == "Hangs" else 120.0)
+        return guarded(answer_theirs, *arguments, limit_s=LIMIT_S)
+
+    def later() -> float:
+        hangs = child.exists() and child.read_text()
+        return time.perf_counter() + (LIMIT_S if hangs else 0.0)
 
     with ThreadPoolExecutor(2) as threads:
-        apart = ["Hangs", *(name for name in REASONS if name not in (*HARMLESS, "Hangs")), "Noisy"]
+        apart = [*(name for name in REASONS if name not in (*HARMLESS, "Hangs")), "Noisy"]
         found = dict(zip(apart, threads.map(run, apart), strict=True))
     found |= {name: run(name) for name in HARMLESS}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HANGING_CHILD", str(child))
+        patch.setattr(guard, "time", SimpleNamespace(perf_counter=later, sleep=time.sleep))
+        found["Hangs"] = run("Hangs")
     found["child"] = Done(value=int(child.read_text()), seconds=0.0, peak_bytes=0.0)
     return found
 
 
+@pytest.mark.xdist_group("guarded")
 @pytest.mark.parametrize("agent", REASONS)
 def test_each_way_to_go_wrong_has_its_reason(agent: str, outcomes: dict[str, Done[object] | Failure]) -> None:
     """The failure is one sentence that says what happened and where, with time and memory."""
@@ -70,6 +85,7 @@ def test_each_way_to_go_wrong_has_its_reason(agent: str, outcomes: dict[str, Don
     assert found.seconds >= 0.0
 
 
+@pytest.mark.xdist_group("guarded")
 def test_what_a_hanging_call_started_is_stopped_with_it(
     outcomes: dict[str, Done[object] | Failure],
 ) -> None:
@@ -79,6 +95,7 @@ def test_what_a_hanging_call_started_is_stopped_with_it(
     assert not _alive(int(str(child.value)))
 
 
+@pytest.mark.xdist_group("guarded")
 def test_noise_breaks_nothing(
     outcomes: dict[str, Done[object] | Failure], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -90,8 +107,8 @@ def test_noise_breaks_nothing(
 def test_a_guarded_call_may_be_made_by_a_joblib_worker() -> None:
     """loky's workers may start processes, and an error in theirs comes back as a failure."""
     calls: list[Callable[[], Done[float] | Failure]] = [
-        partial(guarded, math.sqrt, 4.0, limit_s=60.0),
-        partial(guarded, math.sqrt, -1.0, limit_s=60.0),
+        partial(guarded, math.sqrt, 4.0, limit_s=LIMIT_S),
+        partial(guarded, math.sqrt, -1.0, limit_s=LIMIT_S),
     ]
     good, bad = joblib.Parallel(n_jobs=2, backend="loky")(joblib.delayed(call)() for call in calls)
     assert isinstance(good, Done)
@@ -102,10 +119,10 @@ def test_a_guarded_call_may_be_made_by_a_joblib_worker() -> None:
 
 def test_what_cannot_travel_is_a_failure() -> None:
     """An open file cannot be handed back, a lambda cannot be handed over."""
-    back = guarded(open, os.devnull, limit_s=60.0)
+    back = guarded(open, os.devnull, limit_s=LIMIT_S)
     assert isinstance(back, Failure)
     assert back.reason.startswith("Its result cannot be handed back: TypeError")
-    there = guarded(lambda: 1, limit_s=60.0)
+    there = guarded(lambda: 1, limit_s=LIMIT_S)
     assert isinstance(there, Failure)
     assert there.reason.startswith("The call cannot be handed to another process: ")
 
@@ -113,7 +130,7 @@ def test_what_cannot_travel_is_a_failure() -> None:
 def test_an_agent_that_ends_the_program_fails_by_itself() -> None:
     """SystemExit and KeyboardInterrupt inside stay inside."""
     for raised in ("SystemExit(0)", "KeyboardInterrupt()"):
-        found = guarded(exec, f"raise {raised}", limit_s=60.0)
+        found = guarded(exec, f"raise {raised}", limit_s=LIMIT_S)
         assert isinstance(found, Failure)
         assert found.reason.startswith(raised.split("(")[0])
 
@@ -121,11 +138,11 @@ def test_an_agent_that_ends_the_program_fails_by_itself() -> None:
 @LINUX
 def test_memory_is_counted_and_limited() -> None:
     """The peak is the process's own, and one that takes too much is stopped."""
-    small = guarded(eval, "len(b'x' * (2 * 2**20))", limit_s=60.0)
-    large = guarded(eval, "len(b'x' * (202 * 2**20))", limit_s=60.0)
+    small = guarded(eval, "len(b'x' * (2 * 2**20))", limit_s=LIMIT_S)
+    large = guarded(eval, "len(b'x' * (202 * 2**20))", limit_s=LIMIT_S)
     assert large.peak_bytes - small.peak_bytes == pytest.approx(200 * MIB, rel=0.1)
     call = "(b'x' * (300 * 2**20), __import__('time').sleep(600))"
-    stopped = guarded(eval, call, limit_s=60.0, limit_bytes=200 * MIB)
+    stopped = guarded(eval, call, limit_s=LIMIT_S, limit_bytes=200 * MIB)
     assert isinstance(stopped, Failure)
     assert "more than 200 MiB of memory" in stopped.reason
     assert stopped.peak_bytes > 200 * MIB
@@ -142,20 +159,12 @@ def test_a_guarded_call_does_not_outlive_its_caller(tmp_path: Path) -> None:
         f"from quantum_trader.evaluate.suite.guard import guarded; guarded(exec, {call!r}, limit_s=600.0)"
     )
     caller = subprocess.Popen([sys.executable, "-c", source])
-    child = 0
-    for _ in range(600):
-        if file.exists() and file.read_text():
-            child = int(file.read_text())
-            break
-        time.sleep(0.05)
-    assert child
-    caller.kill()
-    caller.wait()
-    for _ in range(200):
-        if not _alive(child):
-            return
-        time.sleep(0.05)
-    pytest.fail("the call goes on without its caller")
+    try:
+        wait_until(lambda: file.exists() and bool(file.read_text()))
+    finally:
+        caller.kill()
+        caller.wait()
+    wait_until(lambda: not _alive(int(file.read_text())))
 
 
 def test_a_measured_call_gives_its_value_or_its_error() -> None:
@@ -177,6 +186,14 @@ def test_a_measured_peak_counts_from_the_call_on() -> None:
     large = measured(_touch, 64 * MIB).peak_bytes
     quiet = measured(lambda: None).peak_bytes
     assert large - quiet == pytest.approx(64 * MIB, rel=0.1)
+
+
+def wait_until(met: Callable[[], bool]) -> None:
+    """Return once the condition is met."""
+    end = time.monotonic() + LIMIT_S
+    while not met():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def _touch(size: int) -> None:

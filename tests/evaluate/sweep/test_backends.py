@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from joblib import cpu_count
 
 from quantum_trader.envs.errors import ConfigError
 from quantum_trader.evaluate.sweep.backends import BackendConfig, SweepError, run_graph, run_jobs
@@ -21,7 +22,7 @@ from quantum_trader.evaluate.sweep.local_backend import worker_count
 
 TWO = BackendConfig(workers=2)
 SERIAL = BackendConfig(backend="serial")
-DEADLINE = 60.0
+DEADLINE = 300.0
 """Seconds after which a test that waits for another process gives up."""
 
 
@@ -29,7 +30,7 @@ def waiter(path: Path) -> Callable[[], None]:
     """What returns once the file is there."""
 
     def wait() -> None:
-        end = time.monotonic() + 60
+        end = time.monotonic() + DEADLINE
         while not path.exists():
             if time.monotonic() > end:
                 raise TimeoutError(f"{path} did not appear")
@@ -316,7 +317,9 @@ def test_threads_are_limited(backend: Any, monkeypatch: pytest.MonkeyPatch) -> N
     told: list[dict[str, int]] = []
     run_jobs(work, [0], BackendConfig(backend=backend, threads=2), lambda _, found: told.append(found))
     assert len(told[0]) >= 3
-    assert set(told[0].values()) == {2}
+    assert (told[0]["environment"], told[0]["torch"]) == (2, 2)
+    # OpenBLAS begins no more threads than there are cores.
+    assert set(told[0].values()) == {2} or (cpu_count() == 1 and max(told[0].values()) == 2)
     assert os.environ["OMP_NUM_THREADS"] == "7"
     assert here == [torch.get_num_threads(), *(pool["num_threads"] for pool in threadpool_info())]
 

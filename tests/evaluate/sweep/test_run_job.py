@@ -89,10 +89,10 @@ def test_an_agent_that_never_answers_is_stopped(
 ) -> None:
     """When its time is over it counts as failed, with the reason."""
     monkeypatch.setenv("HANGING_CHILD", str(tmp_path / "child"))
-    (job,) = [job for job in planned(replace(config, limit_s=4.0), f"{BAD}:Hangs") if job.fold == 0]
+    (job,) = [job for job in planned(replace(config, limit_s=1.0), f"{BAD}:Hangs") if job.fold == 0]
     outcome = run_job(job)
     assert outcome.status == "failed"
-    assert outcome.reason == "It did not come to its end within 4 s and was stopped."
+    assert outcome.reason == "It did not come to its end within 1 s and was stopped."
     assert read_outcome(job.folder) == outcome
     assert outcome.trial is None
 

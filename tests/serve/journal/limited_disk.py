@@ -34,7 +34,7 @@ def main(path: Path) -> None:
                 model_hash="m",
                 latency_ms=1.0,
             )
-            error = journal.record([made], {}).exception(timeout=30)
+            error = journal.record([made], {}).exception(timeout=120)
             assert error is None or isinstance(error, JournalError), error
             acknowledged += error is None
             failed += error is not None
@@ -42,7 +42,7 @@ def main(path: Path) -> None:
         assert state.fault, state
         assert state.pending == failed, state
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-        for _ in range(400):
+        for _ in range(2_400):
             if not journal.state().pending:
                 break
             time.sleep(0.05)

@@ -10,6 +10,8 @@ from quantum_trader.envs.bars import Bar
 from quantum_trader.serve.journal.records import Entry, Shadow
 
 HOUR = 3_600_000
+SOON_S = 300.0
+"""Seconds to wait for what comes at once on a machine, and a disk, that is not busy."""
 
 
 def entry(symbol: str = "BTCUSDT", step: int = 0, **changes: Any) -> Entry:

@@ -9,7 +9,7 @@ from quantum_trader.serve.commands.journal import Export, Info, Prune
 from quantum_trader.serve.journal.errors import JournalError
 from quantum_trader.serve.journal.journal import Journal
 
-from .made import bars, entry
+from .made import SOON_S, bars, entry
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def path(tmp_path: Path) -> Path:
     """Ten decisions of one symbol, one of them twice."""
     path = tmp_path / "j.db"
     with Journal(path) as journal:
-        journal.record([entry(step=step) for step in (*range(10), 9)], {"BTCUSDT": bars(10)}).result(10)
+        journal.record([entry(step=step) for step in (*range(10), 9)], {"BTCUSDT": bars(10)}).result(SOON_S)
     return path
 
 

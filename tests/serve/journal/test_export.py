@@ -16,7 +16,7 @@ from quantum_trader.serve.journal.parquet import export
 from quantum_trader.serve.journal.reader import JournalReader, Selection
 from quantum_trader.serve.journal.resolving import resolve
 
-from .made import HOUR, bar, bars, entry, full_entry
+from .made import HOUR, SOON_S, bar, bars, entry, full_entry
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def path(tmp_path: Path) -> Path:
     with Journal(path) as journal:
         made = [full_entry("A", step, horizon_bars=6) for step in range(20)]
         series = [*bars(19), bar(19, funding_rate=0.0001)]
-        journal.record([*made, entry("B", 3, atr=None)], {"A": series, "B": bars(4)}).result(10)
+        journal.record([*made, entry("B", 3, atr=None)], {"A": series, "B": bars(4)}).result(SOON_S)
         resolve(journal, lambda _: preset("binance-btc"), HOUR)
     return path
 

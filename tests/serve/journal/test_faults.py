@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,20 +16,20 @@ from quantum_trader.serve.journal.checkpoint import wal_bytes
 from quantum_trader.serve.journal.config import JournalConfig
 from quantum_trader.serve.journal.errors import JournalError
 from quantum_trader.serve.journal.journal import Journal
+from quantum_trader.serve.journal.pending import Job
 from quantum_trader.serve.journal.reader import JournalReader
 from quantum_trader.serve.journal.schema import SCHEMA_VERSION
 
-from .made import bar, bars, entry, full_entry
+from .made import SOON_S, bar, bars, entry, full_entry
 
 LIMITED = Path(__file__).with_name("limited_disk.py")
 
 
 def wait_for_no_fault(journal: Journal) -> None:
-    for _ in range(400):
-        if not journal.state().fault and not journal.state().pending:
-            return
+    deadline = time.monotonic() + SOON_S
+    while (state := journal.state()).fault or state.pending:
+        assert time.monotonic() < deadline, state
         time.sleep(0.05)
-    raise AssertionError(journal.state())
 
 
 # Files that are no journal
@@ -77,7 +78,7 @@ def test_damage_inside_the_file_is_found(tmp_path: Path) -> None:
     """Overwritten pages are named by `check` and by reading, as a JournalError."""
     path = tmp_path / "j.db"
     with Journal(path) as journal:
-        journal.record([full_entry(step=step) for step in range(500)], {"BTCUSDT": bars(500)}).result(10)
+        journal.record([full_entry(step=step) for step in range(500)], {"BTCUSDT": bars(500)}).result(SOON_S)
     content = bytearray(path.read_bytes())
     for page in range(10, len(content) // 4096, 3):
         content[page * 4096 : page * 4096 + 200] = b"\xa5" * 200
@@ -106,7 +107,7 @@ def test_a_program_that_holds_the_journal_delays_and_is_named(tmp_path: Path) ->
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(JournalError, match="another program keeps the journal"):
-            journal.record([entry(step=0)], {}).result(10)
+            journal.record([entry(step=0)], {}).result(SOON_S)
         quick = journal.record([entry(step=1)], {})
         assert isinstance(quick.exception(timeout=0), JournalError)
         state = journal.state()
@@ -118,14 +119,27 @@ def test_a_program_that_holds_the_journal_delays_and_is_named(tmp_path: Path) ->
         other.close()
 
 
-def test_a_short_wait_for_another_program_is_no_fault(tmp_path: Path) -> None:
+def test_a_short_wait_for_another_program_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A write lock that is given back in time only delays the commit."""
     path = tmp_path / "j.db"
-    with Journal(path) as journal:
-        other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    begun = threading.Event()
+    with Journal(path, JournalConfig(busy_s=SOON_S)) as journal:
+        transact = journal._writer._transact
+
+        def noted(jobs: Sequence[Job]) -> None:
+            begun.set()
+            transact(jobs)
+
+        monkeypatch.setattr(journal._writer, "_transact", noted)
+        other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        threading.Timer(0.5, lambda: other.execute("ROLLBACK")).start()
-        journal.record([entry()], {}).result(10)
+        future = journal.record([entry()], {})
+        assert begun.wait(SOON_S)
+        assert not future.done()
+        other.execute("ROLLBACK")
+        future.result(SOON_S)
         other.close()
 
 
@@ -133,12 +147,12 @@ def test_a_long_reader_blocks_nobody(tmp_path: Path) -> None:
     """A transaction left open by a reader keeps its old view while decisions go on being written."""
     path = tmp_path / "j.db"
     with Journal(path) as journal:
-        journal.record([entry(step=0)], {}).result(10)
+        journal.record([entry(step=0)], {}).result(SOON_S)
         slow = sqlite3.connect(path, isolation_level=None)
         slow.execute("BEGIN")
         assert slow.execute("SELECT count(*) FROM decisions").fetchone() == (1,)
         for step in range(1, 51):
-            journal.record([full_entry(step=step)], {"BTCUSDT": [bar(step)]}).result(10)
+            journal.record([full_entry(step=step)], {"BTCUSDT": [bar(step)]}).result(SOON_S)
         assert slow.execute("SELECT count(*) FROM decisions").fetchone() == (1,)
         assert journal.state().decisions == 51
         slow.execute("ROLLBACK")
@@ -149,6 +163,7 @@ def test_the_write_ahead_log_stays_small(tmp_path: Path, monkeypatch: pytest.Mon
     """Beside readers that never stop, many times the log's limit can be written and it does not grow."""
     monkeypatch.setattr(checkpoint, "_ROWS", 100)
     monkeypatch.setattr(checkpoint, "_TOO_LONG_BYTES", 1 << 20)
+    monkeypatch.setattr(checkpoint, "_WAIT_FOR_READERS_MS", int(SOON_S * 1_000))  # a reader may be held up
     path = tmp_path / "j.db"
     stop = threading.Event()
     with Journal(path) as journal:
@@ -163,7 +178,7 @@ def test_the_write_ahead_log_stays_small(tmp_path: Path, monkeypatch: pytest.Mon
             thread.start()
         largest = 0
         for step in range(60):
-            journal.record([full_entry(f"S{k}", step) for k in range(100)], {}).result(30)
+            journal.record([full_entry(f"S{k}", step) for k in range(100)], {}).result(SOON_S)
             largest = max(largest, wal_bytes(path))
         stop.set()
         for thread in readers:
@@ -179,10 +194,10 @@ def test_a_deleted_file_is_begun_anew(tmp_path: Path) -> None:
     """Nothing is acknowledged into a file that nobody can find any more: what comes next is in a new one."""
     path = tmp_path / "j.db"
     with Journal(path) as journal:
-        journal.record([entry(step=0)], {}).result(10)
+        journal.record([entry(step=0)], {}).result(SOON_S)
         for name in ("j.db", "j.db-wal", "j.db-shm"):
             (tmp_path / name).unlink()
-        journal.record([entry(step=1)], {}).result(10)
+        journal.record([entry(step=1)], {}).result(SOON_S)
         with JournalReader(path) as reader:
             assert [row.entry for row in reader.rows()] == [entry(step=1)]
         assert [row.entry for row in journal.reader.rows()] == [entry(step=1)]
@@ -192,9 +207,9 @@ def test_a_folder_that_is_moved_away_is_made_again(tmp_path: Path) -> None:
     """The folder of the journal disappears: the next decision stands in a new file in its place."""
     path = tmp_path / "folder" / "j.db"
     with Journal(path) as journal:
-        journal.record([entry(step=0)], {}).result(10)
+        journal.record([entry(step=0)], {}).result(SOON_S)
         shutil.move(str(tmp_path / "folder"), str(tmp_path / "elsewhere"))
-        journal.record([entry(step=1)], {}).result(10)
+        journal.record([entry(step=1)], {}).result(SOON_S)
         assert [row.entry for row in journal.reader.rows()] == [entry(step=1)]
     with JournalReader(tmp_path / "elsewhere" / "j.db") as reader:
         assert reader.rows()[0].entry == entry(step=0)
@@ -204,14 +219,14 @@ def test_a_full_database_keeps_decisions_and_writes_them_later(tmp_path: Path) -
     """No more pages: futures say that the disk is full, bounded decisions wait, and are written with room."""
     path = tmp_path / "j.db"
     with Journal(path, JournalConfig(max_pending=50)) as journal:
-        journal.record([entry(step=0)], {}).result(10)
+        journal.record([entry(step=0)], {}).result(SOON_S)
         connection = journal._writer._connection
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count = {pages}")
         failed = 0
         for step in range(1, 200):
             future = journal.record([full_entry(step=step)], {})
-            failed += future.exception(10) is not None
+            failed += future.exception(SOON_S) is not None
         state = journal.state()
         assert "disk is full; free some space" in state.fault
         assert state.pending == 50
@@ -222,14 +237,13 @@ def test_a_full_database_keeps_decisions_and_writes_them_later(tmp_path: Path) -
         wait_for_no_fault(journal)
         # All that was acknowledged or is waiting is there: everything but what found no room.
         assert journal.state().decisions == 200 - (failed - 50)
-        journal.record([entry(step=501)], {}).result(10)
+        journal.record([entry(step=501)], {}).result(SOON_S)
 
 
 def test_a_full_disk_for_real(tmp_path: Path) -> None:
     """A process whose files may not grow: none blocks, none is lost, and all are on disk in the end."""
-    result = subprocess.run(
-        [sys.executable, str(LIMITED), str(tmp_path / "j.db")], capture_output=True, text=True, timeout=120
-    )
+    command = [sys.executable, str(LIMITED), str(tmp_path / "j.db")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=5 * SOON_S)
     assert result.returncode == 0, result.stderr
     acknowledged, failed = map(int, result.stdout.split()[:2])
     assert acknowledged > 0

@@ -22,7 +22,7 @@ from quantum_trader.serve.journal.resolving import resolve
 from quantum_trader.train.data_config import LabelConfig
 from quantum_trader.train.labels import triple_barrier
 
-from .made import HOUR, bar, bars, entry
+from .made import HOUR, SOON_S, bar, bars, entry
 
 BTC = preset("binance-btc")
 HORIZON, BARRIER = 6, 1.5
@@ -135,12 +135,12 @@ def test_outcomes_come_when_their_bars_are_there(tmp_path: Path) -> None:
     """A decision waits until the bar at whose open the last trade ends, then it has exactly its outcome."""
     market = market_of(5)
     with Journal(tmp_path / "j.db") as journal:
-        journal.record(entries_of(market, range(300, 301)), {}).result(10)
+        journal.record(entries_of(market, range(300, 301)), {}).result(SOON_S)
         for row in range(301, 307):
-            journal.record([], {"BTCUSDT": [market.bars.bar(row)]}).result(10)
+            journal.record([], {"BTCUSDT": [market.bars.bar(row)]}).result(SOON_S)
             assert settle_all(journal) == 0
         assert journal.state().extra["waiting"] == 1
-        journal.record([], {"BTCUSDT": [market.bars.bar(307)]}).result(10)
+        journal.record([], {"BTCUSDT": [market.bars.bar(307)]}).result(SOON_S)
         assert settle_all(journal) == 1
         assert settle_all(journal) == 0
         expected = outcome_of(question(market, 300), after(market.bars, 300), BTC, HOUR)
@@ -163,16 +163,16 @@ def test_outcomes_are_what_the_bars_say_whatever_the_order_they_came_in(
     cuts = data.draw(st.lists(st.integers(1, 6), min_size=20, max_size=20), label="sizes of deliveries")
     folder = tmp_path_factory.mktemp("order")
     with Journal(folder / "a.db") as journal, Journal(folder / "b.db") as direct:
-        journal.record(entries_of(market, rows), {}).result(10)
+        journal.record(entries_of(market, rows), {}).result(SOON_S)
         while order:
             part, order = order[: cuts[0]], order[cuts[0] :]
             cuts = cuts[1:]
-            journal.record([], {"BTCUSDT": [market.bars.bar(row) for row in part]}).result(10)
+            journal.record([], {"BTCUSDT": [market.bars.bar(row) for row in part]}).result(SOON_S)
             settle_all(journal)
         present = sorted(set(bars_left) - gone)
         direct.record(
             entries_of(market, rows), {"BTCUSDT": [market.bars.bar(row) for row in present]}
-        ).result(10)
+        ).result(SOON_S)
         settle_all(direct)
         assert outcomes_in(journal) == outcomes_in(direct)
         for one, other in [(journal.state(), direct.state())]:
@@ -185,13 +185,13 @@ def test_a_late_bar_turns_a_void_outcome_into_a_real_one(tmp_path: Path) -> None
     """Five bars missing void it; when they arrive it is resolved from all of them."""
     market = market_of(7)
     with Journal(tmp_path / "j.db") as journal:
-        journal.record(entries_of(market, range(300, 301)), {}).result(10)
+        journal.record(entries_of(market, range(300, 301)), {}).result(SOON_S)
         behind = [301, *range(307, 314)]
-        journal.record([], {"BTCUSDT": [market.bars.bar(row) for row in behind]}).result(10)
+        journal.record([], {"BTCUSDT": [market.bars.bar(row) for row in behind]}).result(SOON_S)
         assert settle_all(journal) == 1
         assert list(outcomes_in(journal).values()) == [None]
         assert journal.state().extra["void"] == 1
-        journal.record([], {"BTCUSDT": [market.bars.bar(row) for row in range(302, 307)]}).result(10)
+        journal.record([], {"BTCUSDT": [market.bars.bar(row) for row in range(302, 307)]}).result(SOON_S)
         assert settle_all(journal) == 1
         expected = outcome_of(question(market, 300), after(market.bars, 300), BTC, HOUR)
         assert list(outcomes_in(journal).values()) == [expected]
@@ -203,10 +203,10 @@ def test_an_answer_made_from_bars_that_have_changed_is_dropped(tmp_path: Path) -
     market = market_of(8)
     with Journal(tmp_path / "j.db") as journal:
         holed = [market.bars.bar(row) for row in range(301, 312) if row != 303]
-        journal.record(entries_of(market, range(300, 301)), {"BTCUSDT": holed}).result(10)
+        journal.record(entries_of(market, range(300, 301)), {"BTCUSDT": holed}).result(SOON_S)
 
         def interrupted(_: str) -> FuturesContract:
-            journal.record([], {"BTCUSDT": [market.bars.bar(303)]}).result(10)
+            journal.record([], {"BTCUSDT": [market.bars.bar(303)]}).result(SOON_S)
             return BTC
 
         resolve(journal, interrupted, HOUR)
@@ -223,7 +223,7 @@ def test_each_decision_keeps_the_rules_it_was_made_by(tmp_path: Path) -> None:
     second = replace(second, horizon_bars=3, barrier_atr=0.5)
     with Journal(tmp_path / "j.db") as journal:
         many = {"BTCUSDT": [market.bars.bar(row) for row in range(300, 320)]}
-        journal.record([first, second], many).result(10)
+        journal.record([first, second], many).result(SOON_S)
         settle_all(journal)
         found = list(outcomes_in(journal).values())
     assert found[0] == outcome_of(question(market, 300), after(market.bars, 300), BTC, HOUR)
@@ -237,7 +237,7 @@ def test_refused_bars_and_decisions_without_an_atr_never_wait(tmp_path: Path) ->
             entry(step=0, atr=None),
             entry(step=1, refused=True, reason="duplicate bar", source="none"),
         ]
-        journal.record(entries, {"BTCUSDT": bars(20)}).result(10)
+        journal.record(entries, {"BTCUSDT": bars(20)}).result(SOON_S)
         assert settle_all(journal) == 0
         assert journal.state().extra["waiting"] == 0
 
@@ -246,7 +246,7 @@ def test_one_symbol_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
     """An error in one symbol's contract leaves its outcome void and the others resolved."""
     with Journal(tmp_path / "j.db") as journal:
         pair = {name: bars(20) for name in ("BAD", "GOOD")}
-        journal.record([entry("BAD"), entry("GOOD")], pair).result(10)
+        journal.record([entry("BAD"), entry("GOOD")], pair).result(SOON_S)
         broken = replace(BTC, lot_size=1e300)
         resolve(journal, lambda symbol: broken if symbol == "BAD" else BTC, HOUR)
         found = {row.entry.symbol: row.outcome for row in journal.reader.rows()}

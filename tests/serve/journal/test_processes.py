@@ -9,6 +9,7 @@ from pathlib import Path
 from quantum_trader.serve.journal.journal import Journal
 from quantum_trader.serve.journal.reader import JournalReader
 
+from .made import SOON_S
 from .worker import made
 
 WORKER = Path(__file__).with_name("worker.py")
@@ -29,12 +30,11 @@ class Worker:
         return self._lines.read_bytes().decode().split("\n")[:-1][1:]
 
     def wait_for(self, lines: int) -> None:
-        for _ in range(1_200):
-            if len(self.told()) >= lines:
-                return
+        deadline = time.monotonic() + 3 * SOON_S
+        while (found := len(self.told())) < lines:
             assert self.process.poll() is None, self._errors.read_text()
+            assert time.monotonic() < deadline, f"expected {lines} lines, found {found}"
             time.sleep(0.05)
-        raise AssertionError(f"expected {lines} lines, found {len(self.told())}")
 
     def kill(self) -> list[str]:
         """End it as by kill -9; what it had told."""
@@ -44,7 +44,7 @@ class Worker:
 
     def finish(self) -> list[str]:
         """Tell it to stop; what it has told."""
-        _, _ = self.process.communicate(timeout=60)
+        _, _ = self.process.communicate(timeout=SOON_S)
         assert self.process.returncode == 0, self._errors.read_text()
         assert self._errors.read_text() == ""
         return self.told()

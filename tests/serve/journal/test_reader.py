@@ -10,7 +10,7 @@ from quantum_trader.serve.journal.errors import JournalError
 from quantum_trader.serve.journal.journal import Journal
 from quantum_trader.serve.journal.reader import JournalReader, Selection
 
-from .made import HOUR, bars, entry
+from .made import HOUR, SOON_S, bars, entry
 
 
 @pytest.fixture
@@ -19,8 +19,8 @@ def path(tmp_path: Path) -> Path:
     path = tmp_path / "j.db"
     with Journal(path) as journal:
         for step in range(30):
-            journal.record([entry(symbol, step) for symbol in "ABC"], {}).result(10)
-        journal.record([], {symbol: bars(30) for symbol in "ABC"}).result(10)
+            journal.record([entry(symbol, step) for symbol in "ABC"], {}).result(SOON_S)
+        journal.record([], {symbol: bars(30) for symbol in "ABC"}).result(SOON_S)
     return path
 
 

@@ -8,13 +8,14 @@ import pytest
 
 from quantum_trader.envs.errors import ConfigError
 from quantum_trader.envs.presets import preset
+from quantum_trader.serve.journal.config import JournalConfig
 from quantum_trader.serve.journal.errors import JournalError
 from quantum_trader.serve.journal.journal import Journal
 from quantum_trader.serve.journal.reader import JournalReader
 from quantum_trader.serve.journal.resolving import resolve
 from quantum_trader.serve.journal.retention import prune
 
-from .made import HOUR, bars, entry, full_entry
+from .made import HOUR, SOON_S, bars, entry, full_entry
 
 DAY = 24 * HOUR
 
@@ -23,7 +24,7 @@ def fill(path: Path, steps: int, symbols: str = "A", *, settle: bool = True) -> 
     with Journal(path) as journal:
         for symbol in symbols:
             made = [full_entry(symbol, step, horizon_bars=6) for step in range(steps)]
-            journal.record(made, {symbol: bars(steps)}).result(30)
+            journal.record(made, {symbol: bars(steps)}).result(SOON_S)
         if settle:
             resolve(journal, lambda _: preset("binance-btc"), HOUR)
 
@@ -89,14 +90,15 @@ def test_decisions_go_on_while_a_journal_is_shortened(tmp_path: Path) -> None:
     """A writer that never stops and a reader get along with pruning, and lose nothing."""
     path = tmp_path / "j.db"
     fill(path, 3_000, "AB")
-    with Journal(path) as journal:
+    # Each deleting transaction may hold the file for long.
+    with Journal(path, JournalConfig(busy_s=SOON_S)) as journal:
         pruning = threading.Thread(
             target=lambda: prune(path, keep_days=1, now_ms=1_000 * DAY, keep_bars=60, together=1)
         )
         pruning.start()
         steps = 0
         while pruning.is_alive() or steps < 20:
-            journal.record([entry("NEW", steps, bar_ms=1_000 * DAY + steps)], {}).result(10)
+            journal.record([entry("NEW", steps, bar_ms=1_000 * DAY + steps)], {}).result(SOON_S)
             journal.reader.rows(limit=10)
             steps += 1
         pruning.join()

@@ -47,7 +47,7 @@ def write(path: Path, name: str, stop: threading.Event) -> None:
         symbol, step = f"{name}-{thread}", 0
         while not stop.is_set():
             bar = Bar(timestamp=step * HOUR, open=1.0, high=1.0, low=1.0, close=1.0, volume=float(step))
-            journal.record([made(symbol, step)], {symbol: [bar]}).result(60)
+            journal.record([made(symbol, step)], {symbol: [bar]}).result(120)
             tell(f"{symbol} {step}")
             step += 1
 

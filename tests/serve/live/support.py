@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from quantum_trader.serve.live.book import PaperBook
 from quantum_trader.serve.live.clock import VenueClock
 from quantum_trader.serve.live.config import BOOK, JOURNAL, Plan
 from quantum_trader.serve.live.errors import FeedError
+from quantum_trader.serve.live.feed import Settlements
 from quantum_trader.serve.live.loop_config import LoopConfig
 from quantum_trader.serve.live.run import MakeArbiter, Surroundings, run_live
 
@@ -33,7 +34,10 @@ HOUR_MS = 3_600_000
 RULES = EnvConfig(take_profit_atr=1.5, stop_loss_atr=1.5, max_holding_bars=6, leverage=3.0)
 WARMUP = 260
 """Enough for every indicator to have a value: the first bars of a market are not usable."""
-LOOP = LoopConfig(warmup_bars=WARMUP, together_s=2.0)
+SOON_S = 300.0
+"""Seconds to wait for what comes at once on a machine that is not busy."""
+LOOP = LoopConfig(warmup_bars=WARMUP, together_s=SOON_S)
+"""Nobody here is slow but by want of a processor: all symbols of a close are decided on together."""
 OPEN = GateSettings(hold_threshold=0.9, confidence_threshold=0.5)
 
 
@@ -103,8 +107,12 @@ class Venue:
         rows = np.flatnonzero((bars.timestamp >= since_ms) & (bars.timestamp + bars.step_ms <= self.now_ms()))
         return [bars.bar(int(row)) for row in rows if bars.timestamp[row] + bars.step_ms <= until_ms]
 
-    def prepare(self, symbol: str, now_ms: int) -> None:
+    def marked(self, symbol: str, bars: Sequence[Bar]) -> list[Bar]:
+        return list(bars)
+
+    def prepare(self, symbol: str, now_ms: int) -> Settlements:
         self.hook(symbol)
+        return Settlements()
 
     def sleep(self, seconds: float) -> None:
         self.clock_ms += max(seconds, 0.001) * 1000.0
@@ -165,12 +173,14 @@ def backtest(folder: Path, symbol: str, bars: Bars, rules: EnvConfig = RULES) ->
     return run_actions(market, chosen, rules, start=WARMUP - 1, flatten=False)
 
 
-def assert_equals_backtest(folder: Path, bars: Mapping[str, Bars], *, trades: int = 1) -> None:
+def assert_equals_backtest(
+    folder: Path, bars: Mapping[str, Bars], *, trades: int = 1, rules: EnvConfig = RULES
+) -> None:
     """Equity at every bar, trades and fills of every symbol, to the bit."""
     book = PaperBook(folder / BOOK, read_only=True)
     try:
         for symbol in bars:
-            record = backtest(folder, symbol, bars[symbol])
+            record = backtest(folder, symbol, bars[symbol], rules)
             found = book.equity(symbol)
             expected = record.history().iloc[-len(found) :]
             assert found["time"].tolist() == expected["time"].tolist()

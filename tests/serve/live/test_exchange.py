@@ -6,7 +6,6 @@ import ast
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,16 +20,17 @@ from quantum_trader.envs.errors import ConfigError
 from quantum_trader.envs.presets import guess_preset
 from quantum_trader.envs.sources.errors import SourceError
 from quantum_trader.serve.commands.live import Live
+from quantum_trader.serve.live import exchange_feed, run
 from quantum_trader.serve.live.clock import VenueClock
 from quantum_trader.serve.live.config import Plan
 from quantum_trader.serve.live.errors import FeedError
 from quantum_trader.serve.live.exchange_feed import ExchangeFeed, open_feed
 from quantum_trader.serve.live.run import Surroundings, run_live
-from quantum_trader.serve.live.status import read_status
+from quantum_trader.serve.live.status import Status, read_status
 
 from ...fake_exchange.faults import CUT, DISCONNECT, EMPTY, HTML, PARTIAL, TRUNCATED, status
 from ...fake_exchange.server import FakeExchange
-from .support import HOUR_MS, LOOP, RULES, assert_equals_backtest, journaled, make_arbiter, series
+from .support import HOUR_MS, LOOP, RULES, SOON_S, assert_equals_backtest, journaled, make_arbiter, series
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 START_BAR = 400
@@ -39,6 +39,12 @@ START_BAR = 400
 @pytest.fixture(scope="module")
 def known() -> dict[str, Bars]:
     return series(SYMBOLS)
+
+
+@pytest.fixture(autouse=True)
+def patient_with_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine answers late, which is none of the faults that are planned here."""
+    monkeypatch.setattr(exchange_feed, "_TIMEOUT_S", SOON_S)
 
 
 @pytest.fixture
@@ -199,7 +205,7 @@ def test_a_feed_can_only_read(venue: FakeExchange) -> None:
     """It has no method for orders, and its clients have no keys and sign nothing."""
     feed = feed_of(venue)
     public = {name for name in dir(feed) if not name.startswith("_")}
-    assert public == {"check", "closed_bars", "now_ms", "prepare", "step_ms", "timeframe"}
+    assert public == {"check", "closed_bars", "marked", "now_ms", "prepare", "step_ms", "timeframe"}
     client = feed._idle.get()._client
     assert not client.apiKey
     assert not client.secret
@@ -252,13 +258,15 @@ def test_the_command_runs_ends_with_a_signal_and_goes_on(
     monkeypatch.setattr(Live, "_loaded", loaded)
     folder = tmp_path / "state"
 
-    def end_it() -> None:
-        while (
-            not (found := read_status(folder) if folder.is_dir() else None) or not found.symbols[0].last_bar
-        ):
-            time.sleep(0.02)
-        os.kill(os.getpid(), signal.SIGTERM)
+    write = run.write_status
 
+    def end_it(status: Status, folder: Path) -> None:
+        write(status, folder)
+        if status.symbols[0].last_bar:
+            monkeypatch.setattr(run, "write_status", write)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(run, "write_status", end_it)
     command = Live(
         run_folder=tmp_path,
         symbols="BTCUSDT, ETHUSDT",
@@ -267,10 +275,7 @@ def test_the_command_runs_ends_with_a_signal_and_goes_on(
         requests_per_second=1e3,
         loop=replace(LOOP, bars=3),
     )
-    ender = threading.Thread(target=end_it, daemon=True)
-    ender.start()
     command.run()
-    ender.join(timeout=60)
     said = capsys.readouterr().err
     assert "warmed up 2 symbols" in said
     assert "together" in said

@@ -13,7 +13,7 @@ from quantum_trader.serve.live.book import PaperBook
 from quantum_trader.serve.live.config import BOOK
 
 from .killed import MOMENTS, START_BAR, SYMBOLS
-from .support import HOUR_MS, Venue, assert_equals_backtest, journaled, live, series
+from .support import HOUR_MS, SOON_S, Venue, assert_equals_backtest, journaled, live, series
 
 BARS = 16
 
@@ -21,7 +21,7 @@ BARS = 16
 def program(folder: Path, moment: str, number: int) -> subprocess.CompletedProcess[str]:
     script = Path(__file__).with_name("killed.py")
     words = [sys.executable, str(script), str(folder), str(BARS), moment, str(number)]
-    return subprocess.run(words, capture_output=True, text=True, timeout=120)
+    return subprocess.run(words, capture_output=True, text=True, timeout=5 * SOON_S)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is a signal of POSIX systems")

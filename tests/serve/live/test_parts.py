@@ -30,7 +30,7 @@ from quantum_trader.serve.live.pace import Pace
 from quantum_trader.serve.live.run import Ending
 from quantum_trader.serve.live.status import read_status, results
 
-from .support import Venue, live, series
+from .support import SOON_S, Venue, live, series
 
 
 class Hands:
@@ -137,7 +137,7 @@ def test_a_killed_process_leaves_no_lock_behind(tmp_path: Path) -> None:
         "from quantum_trader.serve.live.lock import FolderLock\n"
         "lock = FolderLock(Path(sys.argv[1])); os.kill(os.getpid(), signal.SIGKILL)"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], timeout=60)
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], timeout=5 * SOON_S)
     assert done.returncode == -signal.SIGKILL
     lock = FolderLock(tmp_path)
     assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
@@ -301,6 +301,6 @@ def test_a_signal_ends_the_wait_and_handlers_are_put_back() -> None:
     with Ending().listening() as ending:
         assert not ending.stopped()
         os.kill(os.getpid(), signal.SIGTERM)
-        ending.sleep(60.0)
+        ending.sleep(SOON_S)
         assert ending.stopped()
     assert signal.getsignal(signal.SIGTERM) is before

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,9 +16,11 @@ from quantum_trader.envs.errors import ConfigError
 from quantum_trader.envs.presets import guess_preset
 from quantum_trader.serve.journal.journal import Journal
 from quantum_trader.serve.journal.reader import JournalReader
+from quantum_trader.serve.live import poller
 from quantum_trader.serve.live.clock import VenueClock
 from quantum_trader.serve.live.config import JOURNAL, Plan
 from quantum_trader.serve.live.errors import FeedError
+from quantum_trader.serve.live.feed import Settlements
 from quantum_trader.serve.live.lock import FolderLock
 from quantum_trader.serve.live.loop_config import LoopConfig
 from quantum_trader.serve.live.status import read_status, results
@@ -112,13 +116,26 @@ def test_a_symbol_left_out_keeps_its_contract(tmp_path: Path) -> None:
     assert seen == [own]
 
 
-def test_funding_is_asked_for_twice_between_two_closes(tmp_path: Path) -> None:
+class InTurn(ThreadPoolExecutor):
+    """One thing after another: what is asked for between closes is done before time goes on."""
+
+    def submit(self, *call: Any, **named: Any) -> Future[Any]:
+        future = super().submit(*call, **named)
+        wait([future])
+        return future
+
+
+def test_funding_is_asked_for_twice_between_two_closes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two minutes after the open, and again near the end of the bar."""
+    monkeypatch.setattr(poller, "ThreadPoolExecutor", InTurn)
     asked: list[int] = []
 
     class Noting(Venue):
-        def prepare(self, symbol: str, now_ms: int) -> None:
+        def prepare(self, symbol: str, now_ms: int) -> Settlements:
             asked.append(now_ms % HOUR_MS // 60_000)
+            return Settlements()
 
     live(tmp_path, Noting(series(SYMBOLS[:1]), 400), bars=4)
     assert asked == [2, 54] * 4

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -49,3 +50,24 @@ def test_words() -> None:
     assert interval(Interval(estimate=0.5, low=float("nan"), high=float("nan"))).endswith("for an interval)")
     assert some(["a", "b", "c", "d"]) == "a, b, c and 1 more"
     assert [duration(ms) for ms in (5_000, 3 * HOUR, 50 * HOUR)] == ["5 seconds", "3 hours", "2 days"]
+
+
+def test_the_line_of_symbols_says_how_many_are_not_named() -> None:
+    """Names give way to the count, which would otherwise be cut off at the edge."""
+    table = simulate(Truth(bars=2, symbols=40))
+    long = replace(table, symbol=replace(table.symbol, names=tuple(f"LONGNAME{n:02}USDT" for n in range(40))))
+    line = report_text(monitor_rows(rows_of(long), FAST, now_ms=after(table))).splitlines()[1]
+    assert line.startswith("symbols  40: LONGNAME00USDT, ")
+    assert line.endswith(" more")
+
+
+def test_break_even_of_a_few_trades_is_marked_like_their_win_rate() -> None:
+    """Both come from the same handful of trades; a bare figure beside a marked one would look sure."""
+
+    def line(bars: int) -> str:
+        table = simulate(Truth(bars=bars, symbols=1))
+        lines = report_text(monitor_rows(rows_of(table), FAST, now_ms=after(table))).splitlines()
+        return next(line for line in lines if line.startswith("win rate to break even"))
+
+    assert line(40).endswith("% (n too small)")
+    assert line(600).endswith("%")

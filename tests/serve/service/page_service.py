@@ -17,9 +17,9 @@ from fastapi.responses import JSONResponse
 
 from quantum_trader.agents.drift import Drift
 from quantum_trader.agents.health import Health, MemberHealth
-from quantum_trader.envs.config import to_plain
 from quantum_trader.envs.features import FEATURE_NAMES
 from quantum_trader.evaluate.bootstrap import Interval
+from quantum_trader.serve.monitor.config import DEFAULTS
 from quantum_trader.serve.monitor.records import (
     AgentFigures,
     Alert,
@@ -30,6 +30,7 @@ from quantum_trader.serve.monitor.records import (
     MonitorReport,
 )
 from quantum_trader.serve.service.api_docs import docs_router
+from quantum_trader.serve.service.condensed import health_json, report_json
 from quantum_trader.serve.service.page import page_router
 
 NOW_MS = 1_772_539_205_000
@@ -221,15 +222,6 @@ def health(**changes: Any) -> Health:
     return dataclasses.replace(made, **changes)
 
 
-def finite(value: Any) -> Any:
-    """NaN as null, as JSON wants it."""
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 @dataclass
 class Answers:
     """What the small service says; tests change it while the page is open."""
@@ -247,7 +239,7 @@ class Answers:
     @property
     def monitor(self) -> Any:
         """The report as JSON values."""
-        return finite(to_plain(self.report))
+        return report_json(self.report, DEFAULTS)
 
 
 def small_service(answers: Answers) -> FastAPI:
@@ -268,12 +260,12 @@ def small_service(answers: Answers) -> FastAPI:
         return JSONResponse(plain if answers.raw is None else answers.raw)
 
     @app.get("/v1/monitor")
-    def monitor(request: Request, hours: float | None = None) -> Any:
-        return answer(request, answers.monitor)
+    def monitor(request: Request, hours: float | None = None, latest: int | None = None) -> Any:
+        return answer(request, report_json(answers.report, DEFAULTS, latest=latest))
 
     @app.get("/v1/health")
-    def arbiter_health(request: Request) -> Any:
-        return answer(request, finite(to_plain(answers.health)))
+    def arbiter_health(request: Request, stale: int | None = None) -> Any:
+        return answer(request, health_json(answers.health, stale=stale))
 
     @app.get("/v1/version")
     def version(request: Request) -> Any:

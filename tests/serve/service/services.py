@@ -7,10 +7,13 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +27,7 @@ from quantum_trader.agents.arbiter_settings import ArbiterSettings
 from quantum_trader.envs.bars import Bar
 from quantum_trader.envs.scaler import REFERENCE_SCALER
 from quantum_trader.serve.desk import Desk
+from quantum_trader.serve.desk_config import DeskConfig
 from quantum_trader.serve.journal.journal import Journal
 from quantum_trader.serve.service.app import create_app
 from quantum_trader.serve.service.config import ServiceConfig
@@ -36,6 +40,19 @@ HOUR = 3_600_000
 START = 1_735_689_600_000
 KEY = "a-key-of-twenty-five-chars"
 WARM = 61
+SOON_S = 300.0
+"""Seconds to wait for what comes at once on a machine that is not busy: on one that is, it may take long."""
+UNHURRIED = {
+    "head_timeout_s": SOON_S,
+    "body_timeout_s": SOON_S,
+    "answer_timeout_s": SOON_S,
+    "shutdown_s": SOON_S,
+    "keep_alive_s": round(SOON_S),
+    "rate_limit": 0.0,
+}
+"""Limits that neither a slow nor a fast machine meets; a test of a limit sets that one."""
+PLAIN = ssl.create_default_context()
+"""Made once: httpx else makes one for every request, which takes longer than the request."""
 
 
 def fake_arbiter(
@@ -75,7 +92,9 @@ def past(count: int = WARM, *, start: int = 0) -> list[Bar]:
 
 def warm_desk(*symbols: str, journal: Path | None = None, arbiter: Arbiter | None = None) -> Desk:
     """A desk whose symbols have a full window; their next bar is number `WARM`."""
-    desk = Desk(arbiter or fake_arbiter(), Journal(journal) if journal else None)
+    # A disk that others use may take seconds for one commit.
+    config = DeskConfig(commit_wait_s=SOON_S)
+    desk = Desk(arbiter or fake_arbiter(), Journal(journal) if journal else None, config=config)
     if symbols:
         desk.warmup({symbol: past() for symbol in symbols})
     return desk
@@ -106,9 +125,14 @@ def ask(
     return asyncio.run(once())
 
 
+def unhurried(**options: Any) -> ServiceConfig:
+    """Limits that time alone does not reach, but for `options`."""
+    return ServiceConfig(**{**UNHURRIED, **options})
+
+
 def service(*symbols: str, keys: Iterable[str] = (), **options: Any) -> FastAPI:
     """A service of fakes without a journal."""
-    return create_app(warm_desk(*symbols), ServiceConfig(**options), keys=keys)
+    return create_app(warm_desk(*symbols), unhurried(**options), keys=keys)
 
 
 def code_of(answer: httpx.Response) -> str:
@@ -138,7 +162,7 @@ class FakeModels:
     def _load(self, folder: Path) -> Arbiter:
         self.entered.set()
         if self.waits:
-            self.go_on.wait(10)
+            assert self.go_on.wait(SOON_S)
         return fake_arbiter(json.loads((folder / "arbiter.json").read_text())["hash"])
 
 
@@ -156,6 +180,7 @@ class Served:
     own_process: subprocess.Popen[str] | None
     url: str
     stderr: Path | None
+    loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def process(self) -> subprocess.Popen[str]:
@@ -168,27 +193,78 @@ class Served:
 
     def connect(self) -> socket.socket:
         """A connection to write to by hand."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=SOON_S)
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        """One request on a connection of its own."""
+        return httpx.get(f"{self.url}{path}", timeout=SOON_S, verify=PLAIN, **options)
+
+    def post(self, path: str, plain: Any) -> httpx.Response:
+        """The same with a body of JSON."""
+        return httpx.post(f"{self.url}{path}", json=plain, timeout=SOON_S, verify=PLAIN)
+
+    def wait(self) -> int:
+        """The exit code of the process, once it has ended."""
+        return self.process.wait(SOON_S)
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """The server meets all that happens inside at once, as if no time had passed between."""
+        assert self.loop is not None
+        standing, go_on = threading.Event(), threading.Event()
+
+        def stand() -> None:
+            standing.set()
+            go_on.wait(SOON_S)
+
+        self.loop.call_soon_threadsafe(stand)
+        assert standing.wait(SOON_S)
+        try:
+            yield
+        finally:
+            go_on.set()
 
     def log(self) -> str:
         assert self.stderr is not None
         return self.stderr.read_text()
 
 
+class HereServer(Server):
+    """The real server, which tells its event loop."""
+
+    def __init__(self, app: FastAPI, config: ServiceConfig) -> None:
+        super().__init__(app, config)
+        self.told: Future[asyncio.AbstractEventLoop] = Future()
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        self.told.set_result(asyncio.get_running_loop())
+        await super().serve(sockets)
+
+
 @contextmanager
-def serving_here(app: FastAPI, **options: Any) -> Iterator[Served]:
+def serving_here(app: FastAPI, *, port: int = 0, **options: Any) -> Iterator[Served]:
     """An application behind a real socket, in a thread of this process."""
-    config = ServiceConfig(port=0, **options)
-    listener = listen(config.host, 0, backlog=config.max_connections)
-    server = Server(app, config)
+    config = unhurried(port=port, **options)
+    listener = listen(config.host, port, backlog=config.max_connections)
+    server = HereServer(app, config)
     thread = threading.Thread(target=server.serve_on, args=(listener,))
     thread.start()
     try:
-        yield Served(None, f"http://127.0.0.1:{listener.getsockname()[1]}", None)
+        loop = server.told.result(SOON_S)
+        yield Served(None, f"http://127.0.0.1:{listener.getsockname()[1]}", None, loop)
     finally:
         server.stop()
-        thread.join(40)
+        thread.join(SOON_S)
         assert not thread.is_alive()
+
+
+@contextmanager
+def own_port() -> Iterator[int]:
+    """A port that a server of ours may take, leave and take again, and that nobody else gets meanwhile."""
+    with socket.socket() as keeper:
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        keeper.bind(("127.0.0.1", 0))  # bound without listening: connecting is refused
+        yield int(keeper.getsockname()[1])
 
 
 @contextmanager
@@ -220,18 +296,19 @@ def started(
         assert " on http" in line, (line, errors.read_text())
         found = Served(process, line.rpartition(" ")[2].strip(), errors)
         if ready:
-            wait_until(lambda: httpx.get(f"{found.url}/ready").status_code == 200, process)
+            wait_until(lambda: found.get("/ready").status_code == 200, process)
         yield found
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        process.wait(SOON_S)
 
 
 def wait_until(reached: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
     """Ask until it is so; a process that ends meanwhile is a failure."""
     pause = threading.Event()
-    for _ in range(1_200):
+    deadline = time.monotonic() + SOON_S
+    while time.monotonic() < deadline:
         try:
             if reached():
                 return

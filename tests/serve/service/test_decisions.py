@@ -11,10 +11,9 @@ import pytest
 
 from quantum_trader.envs.features import FEATURE_NAMES
 from quantum_trader.serve.service.app import create_app
-from quantum_trader.serve.service.config import ServiceConfig
 from quantum_trader.serve.service.schemas import DecisionsResponse
 
-from .services import WARM, ask, asking, bar_json, code_of, fake_arbiter, service, warm_desk
+from .services import WARM, ask, asking, bar_json, code_of, fake_arbiter, service, unhurried, warm_desk
 
 JSON = {"content-type": "application/json"}
 ODD = (
@@ -64,7 +63,7 @@ def test_explain_adds_attention_and_importances() -> None:
 
 def test_the_journal_has_what_is_called_journaled(tmp_path: Path) -> None:
     """The history endpoint gives the same decision back, newest first."""
-    app = create_app(warm_desk("BTC/USDT:USDT", journal=tmp_path / "j.db"))
+    app = create_app(warm_desk("BTC/USDT:USDT", journal=tmp_path / "j.db"), unhurried())
     sent = {"bars": {"BTC/USDT:USDT": bar_json(WARM)}}
 
     async def both() -> tuple[Any, Any]:
@@ -108,8 +107,8 @@ def test_a_bar_without_sense_is_answered_hold(numbers: str) -> None:
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ({"bars": {}}, "at least 1 item"),
-        ({}, "bars: Field required"),
+        ({"bars": {}}, "at least 1"),
+        ({}, "bars: is missing"),
         ({**one(), "more": 1}, "more: unknown field"),
         (one(opne=1.0), "bars.BTCUSDT.opne: unknown field"),
         (one(open="100"), "bars.BTCUSDT.open"),
@@ -210,7 +209,7 @@ def test_no_answer_holds_nan() -> None:
     """A TFT that answers NaN: XGBoost decides, and every number in the answer is one or null."""
     from ...agents.fakes import FakeTFT
 
-    app = create_app(warm_desk("A", arbiter=fake_arbiter(tft=FakeTFT(nan_rows=(0,)))), ServiceConfig())
+    app = create_app(warm_desk("A", arbiter=fake_arbiter(tft=FakeTFT(nan_rows=(0,)))), unhurried())
     answer = ask(app, "POST", "/v1/decisions?explain=1", json={"bars": {"A": bar_json(WARM)}})
     assert answer.status_code == 200
     json.loads(answer.text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))

@@ -13,9 +13,8 @@ from fastapi import FastAPI
 from schemathesis.checks import CHECKS
 
 from quantum_trader.serve.service.app import create_app
-from quantum_trader.serve.service.config import ServiceConfig
 
-from .services import FakeModels, model_folder, service, warm_desk
+from .services import SOON_S, FakeModels, model_folder, service, unhurried, warm_desk
 
 EXAMPLES = {"get": 4, "post": 8}
 
@@ -77,7 +76,7 @@ def tested(tmp_path: Path) -> FastAPI:
     """A service with everything in it."""
     models = FakeModels(model_folder(tmp_path / "first", "first"), tmp_path)
     desk = warm_desk("A", journal=tmp_path / "j.db")
-    config = ServiceConfig(rate_limit=0.0, monitor_cache_s=60.0, allowed_hosts=("testserver",))
+    config = unhurried(monitor_cache_s=SOON_S, allowed_hosts=("testserver",))
     return create_app(desk, config, models=models.folders())
 
 

@@ -13,7 +13,7 @@ from quantum_trader.envs.bars import Bar
 from quantum_trader.serve.service.errors import ServiceError
 from quantum_trader.serve.service.rounds import Rounds
 
-from .services import past
+from .services import SOON_S, past
 
 BARS = past(40)
 
@@ -34,7 +34,7 @@ class Decider:
             assert not self._under_way & set(bars), "a symbol in two rounds at once"
             self._under_way |= set(bars)
             self.rounds.append({symbol: bar.timestamp for symbol, bar in bars.items()})
-        self.go_on.wait(10)
+        assert self.go_on.wait(SOON_S)
         with self._lock:
             self._under_way -= set(bars)
         if self.fails:

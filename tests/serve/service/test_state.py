@@ -12,15 +12,17 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from quantum_trader.agents.live_config import LiveConfig
+from quantum_trader.agents.network_agent import Encoded
+from quantum_trader.agents.signals import ModelInputs
 from quantum_trader.envs.errors import ModelFolderError
 from quantum_trader.serve.desk import Desk
 from quantum_trader.serve.service.app import create_app
-from quantum_trader.serve.service.config import ServiceConfig
 from quantum_trader.serve.service.metrics import MOST_LABELS, Metrics
 
 from ...agents.fakes import FakeTFT
 from .services import (
     KEY,
+    SOON_S,
     START,
     WARM,
     ask,
@@ -31,6 +33,7 @@ from .services import (
     past,
     service,
     serving_here,
+    unhurried,
     warm_desk,
 )
 
@@ -40,10 +43,10 @@ def test_it_is_alive_before_it_is_ready() -> None:
     go_on = threading.Event()
 
     def opener() -> Desk:
-        go_on.wait(10)
+        assert go_on.wait(SOON_S)
         return warm_desk("A")
 
-    app = create_app(None, opener=opener)
+    app = create_app(None, unhurried(), opener=opener)
 
     async def story() -> None:
         async with asking(app) as client:
@@ -56,10 +59,9 @@ def test_it_is_alive_before_it_is_ready() -> None:
             assert (answer.status_code, code_of(answer)) == (503, "not_ready")
             assert "quantum_trader_ready 0.0" in (await client.get("/metrics")).text
             go_on.set()
-            for _ in range(200):
-                if (await client.get("/ready")).status_code == 200:
-                    break
-                await asyncio.sleep(0.02)
+            async with asyncio.timeout(SOON_S):
+                while (await client.get("/ready")).status_code != 200:
+                    await asyncio.sleep(0.02)
             answer = await client.post("/v1/decisions", json={"bars": {"A": bar_json(WARM)}})
             assert answer.status_code == 200
 
@@ -78,11 +80,11 @@ def test_models_that_cannot_be_loaded_are_reported() -> None:
         told.append(error)
         heard.set()
 
-    app = create_app(None, opener=opener, on_failure=failed)
+    app = create_app(None, unhurried(), opener=opener, on_failure=failed)
 
     async def story() -> int:
         async with asking(app) as client:
-            await asyncio.to_thread(heard.wait, 10)
+            assert await asyncio.to_thread(heard.wait, SOON_S)
             return (await client.get("/ready")).status_code
 
     assert asyncio.run(story()) == 503
@@ -101,7 +103,7 @@ def test_health_names_what_is_wrong() -> None:
 
 def test_version_and_config_hold_no_secrets(tmp_path: Path) -> None:
     """Versions, model hash, limits and the Arbiter's settings; no key."""
-    app = create_app(warm_desk("A"), ServiceConfig(max_symbols=7), keys=[KEY])
+    app = create_app(warm_desk("A"), unhurried(max_symbols=7), keys=[KEY])
 
     async def story() -> tuple[str, str]:
         async with asking(app, headers={"x-api-key": KEY}) as client:
@@ -124,7 +126,7 @@ def test_without_a_journal_reports_say_so() -> None:
 
 def test_the_monitor_reads_the_journal(tmp_path: Path) -> None:
     """Decisions appear in the report and in the history; nothing unknown is NaN."""
-    app = create_app(warm_desk("A", journal=tmp_path / "j.db"), ServiceConfig(monitor_cache_s=0.0))
+    app = create_app(warm_desk("A", journal=tmp_path / "j.db"), unhurried(monitor_cache_s=0.0))
 
     async def story() -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         async with asking(app) as client:
@@ -146,13 +148,13 @@ def test_the_monitor_reads_the_journal(tmp_path: Path) -> None:
 @pytest.mark.parametrize("query", ["hours=0", "hours=-1", "hours=nan", "hours=inf", "hours=x", "hours=1e400"])
 def test_odd_hours_are_refused(query: str, tmp_path: Path) -> None:
     """422, never 500."""
-    app = create_app(warm_desk("A", journal=tmp_path / "j.db"))
+    app = create_app(warm_desk("A", journal=tmp_path / "j.db"), unhurried())
     assert code_of(ask(app, "GET", f"/v1/monitor?{query}")) == "invalid"
 
 
 def test_metrics_count_what_happened(tmp_path: Path) -> None:
     """Decisions by action, source and reason, latencies, the journal, members; parsable by Prometheus."""
-    app = create_app(warm_desk("A", journal=tmp_path / "j.db"))
+    app = create_app(warm_desk("A", journal=tmp_path / "j.db"), unhurried())
 
     async def story() -> httpx.Response:
         async with asking(app) as client:
@@ -203,11 +205,11 @@ def test_no_text_makes_the_metrics_grow_for_ever() -> None:
 def test_a_hundred_clients_at_once_are_served() -> None:
     """A hundred single-symbol requests on connections of their own, again and again: all answered."""
     symbols = [f"S{number}" for number in range(100)]
-    app = create_app(warm_desk(*symbols))
+    app = create_app(warm_desk(*symbols), unhurried())
 
     async def story(url: str) -> list[dict[str, Any]]:
         limits = httpx.Limits(max_connections=100)
-        async with httpx.AsyncClient(base_url=url, limits=limits, timeout=60) as client:
+        async with httpx.AsyncClient(base_url=url, limits=limits, timeout=SOON_S) as client:
             found = []
             for step in range(WARM, WARM + 3):
                 asked = [
@@ -227,40 +229,55 @@ def test_a_hundred_clients_at_once_are_served() -> None:
         assert (decisions[name]["action"], decisions[name]["symbol"]) == ("BUY", name)
 
 
+class HeldTFT(FakeTFT):
+    """A TFT whose passes last until the test lets them go on."""
+
+    def __init__(self) -> None:
+        super().__init__((0.1, 0.7, 0.2))
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def encode(self, inputs: ModelInputs) -> Encoded:
+        self.begun.set()
+        assert self.go_on.wait(SOON_S)
+        return super().encode(inputs)
+
+
 def test_the_event_loop_never_waits_for_models() -> None:
     """While every worker is busy /health answers; beyond the queue decisions are refused with 503."""
-    tft = FakeTFT((0.1, 0.7, 0.2), seconds=0.4)
+    tft = HeldTFT()
     desk = warm_desk("A", "B", "C", arbiter=fake_arbiter(tft=tft))
-    app = create_app(desk, ServiceConfig(workers=1, max_symbols=2, max_waiting_bars=2))
+    app = create_app(desk, unhurried(workers=1, max_symbols=2, max_waiting_bars=2))
 
     async def story() -> list[int]:
         async with asking(app) as client:
-            slow = [
+            asked = [
                 asyncio.create_task(client.post("/v1/decisions", json={"bars": {name: bar_json(WARM)}}))
                 for name in "ABC"
             ]
-            await asyncio.sleep(0.05)
+            assert await asyncio.to_thread(tft.begun.wait, SOON_S)
+            (first,), _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+            assert code_of(first.result()) == "overloaded"
+            assert first.result().headers["retry-after"] == "1"
             assert (await client.get("/health")).status_code == 200
-            assert not slow[0].done()
-            answers = await asyncio.gather(*slow)
-            refused = [answer for answer in answers if answer.status_code == 503]
-            assert [code_of(answer) for answer in refused] == ["overloaded"]
-            assert refused[0].headers["retry-after"] == "1"
-            return sorted(answer.status_code for answer in answers)
+            assert [task.done() for task in asked].count(True) == 1
+            tft.go_on.set()
+            return sorted(answer.status_code for answer in await asyncio.gather(*asked))
 
     assert asyncio.run(story()) == [200, 200, 503]
 
 
 def test_an_answer_that_takes_too_long_is_given_up() -> None:
     """503 after `answer_timeout_s`; the service goes on."""
-    tft = FakeTFT((0.1, 0.7, 0.2), seconds=0.5)
-    app = create_app(warm_desk("A", arbiter=fake_arbiter(tft=tft)), ServiceConfig(answer_timeout_s=0.1))
+    tft = HeldTFT()
+    app = create_app(warm_desk("A", arbiter=fake_arbiter(tft=tft)), unhurried(answer_timeout_s=0.1))
 
     async def story() -> None:
         async with asking(app) as client:
             answer = await client.post("/v1/decisions", json={"bars": {"A": bar_json(WARM)}})
             assert (answer.status_code, code_of(answer)) == (503, "timeout")
+            # Never suspended, so that it cannot be late itself.
             assert (await client.get("/health")).status_code == 200
+            tft.go_on.set()
 
     asyncio.run(story())
 
@@ -272,7 +289,7 @@ def test_a_fault_of_ours_is_no_traceback_for_the_client(caplog: pytest.LogCaptur
         def decide(self, bars: Any) -> Any:
             raise RuntimeError("a secret detail")
 
-    app = create_app(Broken(fake_arbiter()))
+    app = create_app(Broken(fake_arbiter()), unhurried())
     answer = ask(app, "POST", "/v1/decisions", json={"bars": {"A": bar_json(WARM)}})
     assert (answer.status_code, code_of(answer)) == (500, "internal")
     assert "secret detail" not in answer.text
@@ -283,7 +300,7 @@ def test_a_fault_of_ours_is_no_traceback_for_the_client(caplog: pytest.LogCaptur
 def test_ten_thousand_symbols() -> None:
     """A request of 1,000 symbols ten times over: all answered, more symbols than allowed are HOLD."""
     arbiter = fake_arbiter(live=LiveConfig(max_symbols=2_500))
-    app = create_app(Desk(arbiter), ServiceConfig(max_symbols=1_000))
+    app = create_app(Desk(arbiter), unhurried(max_symbols=1_000))
 
     async def story() -> list[dict[str, Any]]:
         found = []
@@ -317,7 +334,7 @@ def test_the_journals_fault_does_not_withhold_a_decision(tmp_path: Path) -> None
         return future
 
     desk.journal.record = full  # type: ignore[method-assign]
-    answer = ask(create_app(desk), "POST", "/v1/decisions", json={"bars": {"A": bar_json(WARM)}})
+    answer = ask(create_app(desk, unhurried()), "POST", "/v1/decisions", json={"bars": {"A": bar_json(WARM)}})
     found = answer.json()["decisions"]["A"]
     assert (found["action"], found["journaled"]) == ("BUY", False)
     assert "disk is full" in found["fault"]

@@ -133,16 +133,12 @@ def load_arbiter(
 def _models_folder(folder: Path) -> Path:
     """The folder that holds the members' folders; a slip of the pen would be HOLD for ever."""
     try:
-        root = folder / "models" if (folder / "models").is_dir() else folder
-        if any((root / name).is_dir() for name in MEMBERS):
-            return root
-        found = "none of them" if folder.is_dir() else "no such folder"
+        if folder.is_dir():
+            return folder / "models" if (folder / "models").is_dir() else folder
+        found = "no such folder"
     except PermissionError:
-        found = "a folder that this user may not read"
-    raise ModelFolderError(
-        f"{folder} holds no models: expected the folder of a finished run, or one with tft/, ppo/ or "
-        f"xgboost/ in it, found {found}; check the path."
-    )
+        found = "one that this user may not read"
+    raise ModelFolderError(f"{folder}: expected the folder of a finished run, found {found}; check the path.")
 
 
 def _load_tft(path: Path) -> TFTAgent:

@@ -77,7 +77,7 @@ def test_a_folder_without_models_ends_the_service(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "quantum_trader.serve.cli", "serve", str(tmp_path), "--port", "0"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=5 * SOON_S)
     assert done.returncode == 2
-    assert "holds no models: expected the folder of a finished run" in done.stderr.splitlines()[-1]
+    assert "neither a TFT nor an XGBoost model" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
 
 

@@ -95,5 +95,5 @@ def test_a_warm_up_beyond_the_symbols_in_all_is_refused() -> None:
     assert (answer.status_code, code_of(answer)) == (422, "invalid")
     assert answer.json()["error"]["message"] == (
         "2 new symbols besides the 1 known ones: at most 2 have a history; leave some out or raise "
-        "live.max_symbols."
+        "max_symbols of LiveConfig."
     )

@@ -2,9 +2,9 @@
 
 Measured are one symbol and a hundred in one call, history update included, in three ways: the Arbiter in
 this process, the same with a journal that has each decision on disk before it is given out, and over HTTP to
-`quantum-trader serve` on this machine, with a journal too. The ways take turns, so that all see the same
-load. Then many clients ask the service at once for a while, and many decisions in a row show whether memory
-grows.
+`quantum-trader serve` on this machine, with a journal too. The ways take turns of 25 calls, so that all see
+the same load. Then many clients ask the service at once for a while, and many decisions in a row show whether
+memory grows.
 
 The default run is what `make demo` leaves: the full-size TFT, PPO and XGBoost, all asked for every decision.
 Where a fallback had to decide, the line says so. Other load on the machine shows in p99 first.
@@ -30,6 +30,7 @@ import tyro
 from peers.machine import bf16_instructions, machine
 from serving_parts.crowd import crowd
 from serving_parts.feed import Feed
+from serving_parts.hold_ups import WINDOW_S, most_lost_ms
 from serving_parts.latency import UNTIMED, latencies
 from serving_parts.memory import MARKS, Soak, soak
 from serving_parts.report import Limit, Report
@@ -42,6 +43,8 @@ PAST = 300
 KEPT_BARS = 1_000
 """Bars that each symbol's history keeps while memory is watched, full from the start."""
 SPARE_BARS = 1_000
+HOLD_UPS_S = 12.0
+"""Seconds in which the machine's own hold-ups are looked for; some come every few seconds only."""
 ONE_MS, MANY_MS = 30.0, 50.0
 """Limits of p99 in process: for one symbol, and for all of a call."""
 
@@ -89,7 +92,7 @@ def main(options: Options) -> None:
 def measure(options: Options, folder: Path) -> Report:
     """Everything; journals are kept in `folder`."""
     report = Report(
-        machine={**machine(), **bf16_instructions(), **_load()},
+        machine={**machine(), **bf16_instructions(), **_load(options)},
         versions={name: version(name) for name in PACKAGES},
         options={
             key: str(value) if isinstance(value, Path) else value for key, value in asdict(options).items()
@@ -134,9 +137,11 @@ def _soaks(options: Options, folder: Path) -> Iterator[Soak]:
     journaled.close()
 
 
-def _load() -> dict[str, float]:
-    """What else the machine has to do at the start: processes that want a core."""
-    return {"load": round(os.getloadavg()[0], 2)} if hasattr(os, "getloadavg") else {}
+def _load(options: Options) -> dict[str, float]:
+    """What else the machine has to do: processes that want a core, and milliseconds that it takes away."""
+    load = {"load": round(os.getloadavg()[0], 2)} if hasattr(os, "getloadavg") else {}
+    lost = most_lost_ms(0.1 if options.quick else HOLD_UPS_S)
+    return load | {f"most ms lost in {WINDOW_S:g} s": round(lost, 1)}
 
 
 if __name__ == "__main__":

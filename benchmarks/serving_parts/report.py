@@ -57,11 +57,12 @@ class Report:
         yield "  ".join(f"{key}: {value}" for key, value in self.machine.items())
         yield "  ".join(f"{name} {number}" for name, number in self.versions.items())
         yield "\nMilliseconds of a call, history update included; the ways took turns"
-        yield f"{'symbols':>8}  {'way':<14}{'calls':>6}{'least':>9}{'p50':>9}{'p99':>9}{'worst':>9}"
+        yield f"{'symbols':>8}  {'way':<14}{'calls':>6}{'least':>9}{'p50':>9}{'p95':>9}{'p99':>9}{'worst':>9}"
         for each in self.latencies:
             figures = (
                 min(each.milliseconds),
                 each.percentile(50),
+                each.percentile(95),
                 each.percentile(99),
                 max(each.milliseconds),
             )

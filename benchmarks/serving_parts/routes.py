@@ -15,6 +15,7 @@ from quantum_trader.agents.live_config import LiveConfig
 from quantum_trader.agents.self_check import self_check
 from quantum_trader.envs import Bar, Bars
 from quantum_trader.serve.desk import Desk
+from quantum_trader.serve.garbage import set_aside
 from quantum_trader.serve.journal.journal import Journal
 from serving_parts.service import Address
 
@@ -56,6 +57,7 @@ class InProcess:
         if patient:
             self.arbiter.settings = replace(self.arbiter.settings, latency_budget_ms=0.0)
         self_check(self.arbiter)
+        set_aside()
 
     def warm(self, symbols: Sequence[str], past: Bars) -> None:
         """See `Route`."""

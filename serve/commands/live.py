@@ -120,9 +120,11 @@ class Live:
         """The run's models, which are read once."""
         from quantum_trader.agents.arbiter_folder import load_arbiter
         from quantum_trader.agents.self_check import self_check
+        from quantum_trader.serve.garbage import set_aside
 
         arbiter = load_arbiter(self.run_folder, confidence_threshold=self.confidence_threshold)
         self_check(arbiter)
+        set_aside()
         return arbiter
 
     def _set_up(self, loaded: Arbiter, plan: Plan, clock: VenueClock) -> Arbiter:

@@ -53,9 +53,9 @@ class Serve(ServiceConfig):
         from quantum_trader.agents.self_check import self_check
         from quantum_trader.envs.errors import ConfigError
         from quantum_trader.serve.commands.output import say
+        from quantum_trader.serve.garbage import set_aside
         from quantum_trader.serve.service.access import read_keys, require_key_beyond_loopback
         from quantum_trader.serve.service.app import create_app
-        from quantum_trader.serve.service.garbage import set_aside
         from quantum_trader.serve.service.log_format import log_to_stderr
         from quantum_trader.serve.service.models import ModelFolders
         from quantum_trader.serve.service.server import Server, listen

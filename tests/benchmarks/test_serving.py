@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from serving_parts.hold_ups import most_lost_ms
 from serving_parts.latency import Latency
 from serving_parts.report import Limit, Report
 
@@ -76,6 +77,14 @@ def test_a_limit_is_judged_by_the_99th_percentile() -> None:
         {"route": "in-process", "symbols": 1, "p99_ms": 30.0, "met": False}
     ]
     assert "limit" not in Report(machine={}, versions={}, options={}, limits=fast.limits).text()
+
+
+def test_a_machine_that_takes_time_for_itself_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gaps within a tenth of a second are added up; short ones and those apart are not."""
+    gaps = iter([0.0, 0.0001, 0.0081, 0.0082, 0.0162, 0.5, 0.5001, 0.5051, 2.0])
+    monkeypatch.setattr("serving_parts.hold_ups.time.perf_counter", lambda: next(gaps))
+    # 8 + 8 ms, then 484 ms at one go, then 5 ms and 1.5 s; the longest stands alone.
+    assert most_lost_ms(1.0) == pytest.approx(1_494.9)
 
 
 def test_decisions_of_a_fallback_are_named() -> None:

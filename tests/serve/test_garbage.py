@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from quantum_trader.agents.arbiter import Arbiter
+from quantum_trader.serve.garbage import set_aside
 from quantum_trader.serve.service.app import create_app
-from quantum_trader.serve.service.garbage import set_aside
 from quantum_trader.serve.service.runtime import Runtime
 
-from .services import SOON_S, WARM, FakeModels, asking, model_folder, past, unhurried, warm_desk
+from .service.services import SOON_S, WARM, FakeModels, asking, model_folder, past, unhurried, warm_desk
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 Measured are one symbol and a hundred in one call, history update included, in three ways: the Arbiter in
 this process, the same with a journal that has each decision on disk before it is given out, and over HTTP to
-`quantum-trader serve` on this machine, with a journal too. The ways take turns of 25 calls, so that all see
+`quantum-trader serve` on this machine, with a journal too. The ways take turns of 150 calls, so that all see
 the same load. Then many clients ask the service at once for a while, and many decisions in a row show whether
 memory grows.
 
@@ -31,7 +31,7 @@ from peers.machine import bf16_instructions, machine
 from serving_parts.crowd import crowd
 from serving_parts.feed import Feed
 from serving_parts.hold_ups import WINDOW_S, most_lost_ms
-from serving_parts.latency import UNTIMED, latencies
+from serving_parts.latency import REST_S, UNTIMED, latencies
 from serving_parts.memory import MARKS, Soak, soak
 from serving_parts.report import Limit, Report
 from serving_parts.routes import InProcess, Journaled, OverHttp, Route
@@ -113,8 +113,9 @@ def measure(options: Options, folder: Path) -> Report:
         for route in routes:
             stack.callback(route.close)
         feed = Feed(PAST, UNTIMED + options.calls, options.volatility)
+        rest_s = 0.1 if options.quick else REST_S
         for count in (1, options.symbols):
-            report.latencies.extend(latencies(routes, feed, count, options.calls))
+            report.latencies.extend(latencies(routes, feed, count, options.calls, rest_s=rest_s))
         if options.http:
             many = Feed(PAST, 1_000 + int(options.seconds * 100), options.volatility)
             found = crowd(address, many, options.clients, options.seconds)

@@ -18,9 +18,9 @@ from serving_parts.routes import Route
 
 UNTIMED = 5
 """Calls of each route before the first that counts."""
-TURN = 25
+TURN = 150
 """Calls of a route in a row."""
-REST_S = 0.2
+REST_S = 5.0
 """Seconds between two routes, for what the last one has still to do."""
 
 
@@ -39,7 +39,9 @@ class Latency:
         return float(np.percentile(self.milliseconds, share))
 
 
-def latencies(routes: Sequence[Route], feed: Feed, count: int, calls: int) -> list[Latency]:
+def latencies(
+    routes: Sequence[Route], feed: Feed, count: int, calls: int, *, rest_s: float = REST_S
+) -> list[Latency]:
     """`calls` calls about `count` symbols on each route, which take turns, so that all see the same load."""
     names = symbols(f"N{count}X", count)
     for route in routes:
@@ -57,7 +59,7 @@ def latencies(routes: Sequence[Route], feed: Feed, count: int, calls: int) -> li
                 if step >= UNTIMED:
                     times[route.name].append(elapsed * 1000)
                     sources[route.name] += found
-            time.sleep(REST_S)
+            time.sleep(rest_s)
     return [
         Latency(
             route=route.name,

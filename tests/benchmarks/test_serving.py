@@ -6,10 +6,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from serving_parts.hold_ups import most_lost_ms
+from serving_parts.hold_ups import lost_by_one
 from serving_parts.latency import Latency
 from serving_parts.report import Limit, Report
 
@@ -79,12 +80,23 @@ def test_a_limit_is_judged_by_the_99th_percentile() -> None:
     assert "limit" not in Report(machine={}, versions={}, options={}, limits=fast.limits).text()
 
 
-def test_a_machine_that_takes_time_for_itself_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Gaps within a tenth of a second are added up; short ones and those apart are not."""
-    gaps = iter([0.0, 0.0001, 0.0081, 0.0082, 0.0162, 0.5, 0.5001, 0.5051, 2.0])
-    monkeypatch.setattr("serving_parts.hold_ups.time.perf_counter", lambda: next(gaps))
-    # 8 + 8 ms, then 484 ms at one go, then 5 ms and 1.5 s; the longest stands alone.
-    assert most_lost_ms(1.0) == pytest.approx(1_494.9)
+@pytest.mark.parametrize(
+    ("looks", "lost"),
+    [
+        ([0.0, 0.008, 0.0081, 0.0161, 0.0162, 0.0202, 0.0203], 20.0),
+        ([0.0, 0.05, 0.051, 0.3, 0.301], 249.0),
+        ([0.0, 0.001, 0.002, 0.03], 28.0),
+        ([0.0, 0.001, 0.002, 0.003, 0.0045], 0.0),
+    ],
+    ids=["near each other", "apart", "one", "short"],
+)
+def test_what_the_machine_takes_for_itself_is_seen(
+    monkeypatch: pytest.MonkeyPatch, looks: list[float], lost: float
+) -> None:
+    """Gaps within a tenth of a second are added up, those apart are not; short ones are the loop itself."""
+    times = iter(looks)
+    monkeypatch.setattr("serving_parts.hold_ups.time", SimpleNamespace(perf_counter=lambda: next(times)))
+    assert lost_by_one(looks[-1] - 1e-4) == pytest.approx(lost)
 
 
 def test_decisions_of_a_fallback_are_named() -> None:

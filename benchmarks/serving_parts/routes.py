@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -21,6 +22,8 @@ from serving_parts.service import Address
 
 _WARM_UP_SYMBOLS = 10
 """Symbols in one warm-up request: the service limits the bars of a request."""
+_IDLE_S = 1.0
+"""Seconds without a request after which a connection is not trusted any more."""
 
 
 class Route(Protocol):
@@ -108,6 +111,7 @@ class OverHttp:
 
     def __init__(self, address: Address) -> None:
         self._connection = HTTPConnection(address.host, address.port, timeout=60)
+        self._used = time.monotonic()
 
     def warm(self, symbols: Sequence[str], past: Bars) -> None:
         """See `Route`."""
@@ -126,9 +130,12 @@ class OverHttp:
         self._connection.close()
 
     def _post(self, path: str, body: bytes) -> bytes:
+        if time.monotonic() - self._used > _IDLE_S:
+            self._connection.close()  # the service closes idle ones; the request opens another
         self._connection.request("POST", path, body, {"content-type": "application/json"})
         response = self._connection.getresponse()
         found = response.read()
+        self._used = time.monotonic()
         if response.status != 200:
             raise SystemExit(f"POST {path} was answered {response.status}: {found[:300]!r}")
         return found

@@ -251,7 +251,7 @@ def test_a_run_that_is_not_there_is_said_in_one_sentence(
     with FakeExchange({SYMBOL: reference.market.bars}) as venue:
         chosen = options(venue, bot_run, tmp_path)
         assert freqtrade("backtesting", *chosen, *STRATEGY, "--datadir", str(backtested.data))
-    assert "give a finished run" in caplog.text
+    assert "expected the folder of a finished run" in caplog.text
 
 
 def test_a_dry_run_enters_and_leaves_as_decided(reference: Reference, bot_run: Path, tmp_path: Path) -> None:

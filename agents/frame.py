@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from quantum_trader.agents.arrival import untimely
 from quantum_trader.agents.bar_store import COLUMNS, bars_of
-from quantum_trader.agents.history import INSUFFICIENT_HISTORY, NO_TIMES
+from quantum_trader.agents.history import INSUFFICIENT_HISTORY, time_column
 from quantum_trader.agents.signals import ModelInputs
 from quantum_trader.envs.actions import Action
 from quantum_trader.envs.bars import Bar, Bars
@@ -189,10 +189,8 @@ def _timestamps(frame: pd.DataFrame) -> NDArray[np.float64]:
 
     As in a stream numbers are milliseconds, and anything else is what pandas reads as a moment.
     """
-    named = next((name for name in ("timestamp", "date") if name in frame), None)
+    named = time_column(frame)
     if named is None:
-        if not pd.api.types.is_datetime64_any_dtype(frame.index):
-            raise DataError(NO_TIMES)
         return _milliseconds(frame.index.to_series())
     column = _column(frame, named)
     if isinstance(column.dtype, pd.CategoricalDtype):

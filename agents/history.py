@@ -20,7 +20,7 @@ from quantum_trader.envs.context import CONTEXT_SIZE, context_row
 from quantum_trader.envs.contract import FuturesContract
 from quantum_trader.envs.errors import DataError
 from quantum_trader.envs.features import FEATURE_NAMES, compute_table
-from quantum_trader.envs.live_bar import as_bar
+from quantum_trader.envs.live_bar import TIME_FIELDS, as_bar
 from quantum_trader.envs.presets import guess_preset
 from quantum_trader.envs.scaler import FeatureScaler
 from quantum_trader.envs.stream import FeatureStream
@@ -304,7 +304,7 @@ class LiveHistories:
         if isinstance(bars, Bars) and self._opens_at_once(symbol, bars):
             self[symbol].begin(bars)
         else:
-            sound, fault = _in_order(symbol, bars)
+            sound, fault = in_order(symbol, bars)
             for bar in sound:
                 if isinstance(bars, Bars) or bar.timestamp <= newest_ms:
                     self[symbol].add(bar)
@@ -339,7 +339,7 @@ def each_bar(bars: BarLike | Iterable[BarLike] | pd.DataFrame | Bars) -> Iterabl
     return _records(bars) if isinstance(bars, pd.DataFrame) else bars
 
 
-def _in_order(
+def in_order(
     symbol: str, bars: BarLike | Iterable[BarLike] | pd.DataFrame | Bars
 ) -> tuple[list[Bar], DataError | None]:
     """The checked bars up to the first that is at fault, and what is wrong with that one.
@@ -363,13 +363,21 @@ def _in_order(
     )
 
 
+def time_column(frame: pd.DataFrame) -> str | None:
+    """The column of a frame that has its times; None where its index has them.
+
+    Raises:
+        DataError: it has no times.
+    """
+    named = next((name for name in TIME_FIELDS if name in frame), None)
+    if named is None and not pd.api.types.is_datetime64_any_dtype(frame.index):
+        raise DataError(NO_TIMES)
+    return named
+
+
 def _records(frame: pd.DataFrame) -> list[BarLike]:
     """The rows of a frame, whose times are in a column timestamp or date or in the index."""
-    if "timestamp" not in frame and "date" in frame:
-        frame = frame.rename(columns={"date": "timestamp"})
-    elif "timestamp" not in frame:
-        if not pd.api.types.is_datetime64_any_dtype(frame.index):
-            raise DataError(NO_TIMES)
+    if time_column(frame) is None:
         frame = frame.rename_axis("timestamp").reset_index()
     records: list[BarLike] = frame.to_dict("records")  # type: ignore[assignment]
     return records

@@ -14,6 +14,8 @@ import pandas as pd
 from quantum_trader.envs.bars import Bar, epoch_ms
 from quantum_trader.envs.errors import DataError
 
+TIME_FIELDS = ("timestamp", "date")
+"""Where rows and frames have the open of a bar, the first found counting."""
 _PRICES = ("open", "high", "low", "close")
 LAST_MS = 7_258_118_400_000
 """No bar opens at or after this moment, the beginning of 2200."""
@@ -79,9 +81,18 @@ def _is_plain(bar: Bar) -> bool:
     return isinstance(bar.timestamp, int) and all(isinstance(value, (float, int)) for value in values)
 
 
+def opened_ms(value: Bar | Mapping[str, Any] | pd.Series[Any]) -> int:
+    """Open of a bar in milliseconds since the epoch, read as `as_bar` reads it but not checked.
+
+    Raises:
+        Exception: of any kind, where it cannot be read.
+    """
+    return _epoch(value.timestamp if isinstance(value, Bar) else _opened(value))
+
+
 def _opened(value: Mapping[str, Any] | pd.Series[Any]) -> Any:
     """When the bar opened, in whatever form; None where it does not say."""
-    for field in ("timestamp", "date"):
+    for field in TIME_FIELDS:
         if field in value:
             return value[field]
     name = getattr(value, "name", None)

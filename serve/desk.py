@@ -109,8 +109,8 @@ class Desk:
             Bars now in each symbol's window, at most 60.
 
         Raises:
-            DataError: a bar is malformed, or there would be more symbols than `LiveConfig.max_symbols`.
-                Neither histories nor journal have changed then.
+            DataError: a bar is malformed or out of order, or there would be more symbols than
+                `LiveConfig.max_symbols`. Neither histories nor journal have changed then.
         """
         given = {
             symbol: past if isinstance(past, Bars) else sound_bars(past, symbol)
@@ -121,9 +121,13 @@ class Desk:
             newest_ms = self._arbiter.newest_closed_ms()
             self._arbiter.get_ready(len(self._arbiter.histories))
         if self.journal is not None:
-            past = {
-                symbol: [bar for bar in sound_bars(several, symbol) if bar.timestamp <= newest_ms]
+            sound = {
+                symbol: sound_bars(several, symbol) if isinstance(several, Bars) else several
                 for symbol, several in given.items()
+            }
+            past = {
+                symbol: [bar for bar in several if bar.timestamp <= newest_ms]
+                for symbol, several in sound.items()
             }
             self._confirmed(self.journal.record([], past))
             if self._outcomes is not None:

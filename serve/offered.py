@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Iterable
-from typing import Any
 
 import pandas as pd
 
 from quantum_trader.agents.decision import Decision
-from quantum_trader.agents.history import BarLike, each_bar
+from quantum_trader.agents.history import BarLike, in_order
 from quantum_trader.envs.bars import Bar, Bars
-from quantum_trader.envs.live_bar import as_bar
+from quantum_trader.envs.live_bar import as_bar, opened_ms
 from quantum_trader.serve.entries import is_closed_bar
 
 _LARGEST = 2**63 - 1
@@ -25,9 +23,7 @@ def closed_bar(value: BarLike, decision: Decision) -> Bar | None:
 def offered_ms(value: BarLike, *, otherwise: int) -> int:
     """Open of a refused bar, milliseconds since the epoch; `otherwise` where it cannot be read."""
     try:
-        moment: Any = value.timestamp if isinstance(value, Bar) else value["timestamp"]
-        whole = isinstance(moment, numbers.Real)
-        read = int(float(moment)) if whole else pd.Timestamp(moment).value // 1_000_000
+        read = opened_ms(value)
     except Exception:  # it was refused because something is wrong with it: nothing is certain
         return otherwise
     return read if 0 <= read <= _LARGEST else otherwise
@@ -37,6 +33,9 @@ def sound_bars(past: Bars | pd.DataFrame | BarLike | Iterable[BarLike], symbol: 
     """Past bars one by one, each checked.
 
     Raises:
-        DataError: a bar is incomplete or contradicts itself.
+        DataError: a bar is incomplete or contradicts itself, or bars are not in order.
     """
-    return [as_bar(bar, symbol=symbol) for bar in each_bar(past)]
+    sound, fault = in_order(symbol, past)
+    if fault is not None:
+        raise fault
+    return sound

@@ -51,6 +51,16 @@ def test_a_restart_with_a_lower_limit_keeps_the_symbols_whose_bars_go_on(
     assert ["1 of the journal's symbols" in record.getMessage() for record in caplog.records] == [True]
 
 
+def test_a_warm_up_out_of_order_is_refused_whole(tmp_path: Path) -> None:
+    """One symbol's newest-first bars keep the others' out, too: what was given was not what was meant."""
+    with Desk(arbiter(9), Journal(tmp_path / "j.db")) as desk:
+        with pytest.raises(DataError, match="B: bar 2 opens before the one ahead of it"):
+            desk.warmup({"A": past(), "B": past()[::-1]})
+        assert desk.arbiter.histories.symbols() == []
+        assert desk.journal is not None
+        assert desk.journal.reader.symbols() == []
+
+
 def test_models_are_ready_for_as_many_symbols_as_there_are(tmp_path: Path) -> None:
     """After a warm-up, a restart and a reload: the first call would miss its budget else."""
     path = tmp_path / "j.db"

@@ -142,16 +142,7 @@ class Arbiter(Panel):
         Raises:
             DataError: there would be more than `LiveConfig.max_symbols`.
         """
-        most = self.live.max_symbols
-        with self._admitting:  # or callers with new symbols each would count the same room
-            new = [symbol for symbol in symbols if symbol not in self.histories]
-            if new and len(self.histories) + len(new) > most:
-                raise DataError(
-                    f"{len(new)} new symbols besides the {len(self.histories)} known ones: at most {most} "
-                    "have a history; leave some out or raise max_symbols of LiveConfig."
-                )
-            for symbol in new:
-                self.histories[symbol]
+        self._open_histories(symbols, all_or_none=True)
 
     def decide(self, symbol: str, bar: BarLike) -> Decision:
         """Append one closed bar of `symbol` and decide.
@@ -264,19 +255,27 @@ class Arbiter(Panel):
 
     def _within_limit(self, checked: Mapping[str, Bar | str]) -> dict[str, Bar | str]:
         """The same, but symbols for whose history there is no room are refused, the first come first."""
-        new = [
-            symbol
-            for symbol, found in checked.items()
-            if isinstance(found, Bar) and symbol not in self.histories
-        ]
+        sound = [symbol for symbol, found in checked.items() if isinstance(found, Bar)]
+        left_out = self._open_histories(sound, all_or_none=False)
+        return {**checked, **dict.fromkeys(left_out, TOO_MANY)}
+
+    def _open_histories(self, symbols: Iterable[str], *, all_or_none: bool) -> list[str]:
+        """Open those that are missing, as far as there is room; the symbols for which there is none."""
+        new = [symbol for symbol in symbols if symbol not in self.histories]
         if not new:
-            return dict(checked)
+            return []
         with self._admitting:  # or callers with new symbols each would count the same room
             new = [symbol for symbol in new if symbol not in self.histories]
-            room = max(self.live.max_symbols - len(self.histories), 0)
+            known, most = len(self.histories), self.live.max_symbols
+            room = max(most - known, 0)
+            if all_or_none and len(new) > room:
+                raise DataError(
+                    f"{len(new)} new symbols besides the {known} known ones: at most {most} have a history; "
+                    "leave some out or raise max_symbols of LiveConfig."
+                )
             for symbol in new[:room]:
                 self.histories[symbol]
-        return {**checked, **dict.fromkeys(new[room:], TOO_MANY)}
+        return new[room:]
 
     def _added(
         self, history: SymbolHistory, bar: Bar, now_ms: int, missing: tuple[str, ...], drift: tuple[str, ...]

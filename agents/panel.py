@@ -68,6 +68,7 @@ class Panel:
     Attributes:
         always_ask: members whose vote is wanted even where the decision does not need it ("xgboost").
         breakers: one for each member; only guarded calls ask them.
+        networks, trees: the TFT with PPO, and XGBoost, each asked within its time.
     """
 
     def __init__(

@@ -120,9 +120,7 @@ class PaperBook:
         """
         with self._explained(), self._transaction():
             for symbol, (bar_ms, mark) in marks.items():
-                self._connection.execute(
-                    "DELETE FROM marks WHERE symbol = ? AND bar_ms >= ?", (symbol, bar_ms)
-                )
+                self._forget_marks(symbol, bar_ms)
                 if mark is not None:
                     values = (symbol, bar_ms, mark.open, mark.high, mark.low, mark.close)
                     self._connection.execute("INSERT INTO marks VALUES (?, ?, ?, ?, ?, ?)", values)

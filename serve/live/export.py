@@ -23,7 +23,7 @@ def export(
     folder: Path,
     output: Path,
     *,
-    what: Literal["trades", "fills", "equity", "bars"] = "trades",
+    what: What = "trades",
     symbols: str = "",
 ) -> int:
     """Write the file, whole or not at all; columns as `PaperBook` gives them, with `symbol` in front.

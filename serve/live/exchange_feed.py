@@ -18,16 +18,15 @@ from quantum_trader.envs.sources.client import open_venue
 from quantum_trader.envs.sources.errors import SourceError, TurnedAway
 from quantum_trader.envs.sources.ranges import read_candles, read_funding, read_marks
 from quantum_trader.envs.sources.retry import Retry, RetryConfig, Transient
-from quantum_trader.envs.sources.timeframes import timeframe_ms
+from quantum_trader.envs.sources.timeframes import HOUR_MS, timeframe_ms
 from quantum_trader.envs.sources.venue import Instrument, Venue
 from quantum_trader.serve.live.errors import FeedError, TurnedAwayError
 from quantum_trader.serve.live.feed import UNMARKED, MarkedBar, Settlements
 from quantum_trader.serve.live.pace import Pace
 
-_HOUR_MS = 3_600_000
 _PUBLISHED_MS = 60_000
 """A settlement is looked for this long after its moment: venues publish it some seconds late."""
-_LATEST_MS = 48 * _HOUR_MS
+_LATEST_MS = 48 * HOUR_MS
 """How late a settlement may be published, or twice a bar where that is longer."""
 _REST_MS, _LONGEST_REST_MS = 60_000, 3_600_000
 """Mark prices that cannot be had twice in a row are not asked for in that time: no bar waits for them."""
@@ -135,7 +134,7 @@ class ExchangeFeed:
                 return Settlements()
             since_ms = open_ms - max(_LATEST_MS, 2 * self.step_ms)
             rows = _recent(venue, instrument, since_ms, open_ms + _PUBLISHED_MS)
-        last = open_ms // _HOUR_MS * _HOUR_MS
+        last = open_ms // HOUR_MS * HOUR_MS
         with self._lock:
             self._asked[symbol] = (_first_hour(since_ms), last if now_ms >= last + _PUBLISHED_MS else -1)
             self._rates[symbol] = rows
@@ -152,7 +151,7 @@ class ExchangeFeed:
     ) -> Floats:
         """float64 [k, 2]: settlements that fall on bars which open in [since_ms, end_ms)."""
         start = since_ms - self.step_ms
-        first, last = _first_hour(start + 1), (end_ms - 1) // _HOUR_MS * _HOUR_MS
+        first, last = _first_hour(start + 1), (end_ms - 1) // HOUR_MS * HOUR_MS
         if not instrument.has_funding or last < first:
             return np.empty((0, 2))
         with self._lock:
@@ -228,7 +227,7 @@ def open_feed(
 
 def _first_hour(moment_ms: int) -> int:
     """The first whole hour at or after a moment."""
-    return -(-moment_ms // _HOUR_MS) * _HOUR_MS
+    return -(-moment_ms // HOUR_MS) * HOUR_MS
 
 
 def _bars(frame: pd.DataFrame) -> list[Bar]:
